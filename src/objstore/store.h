@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The store interface: immutable objects by name, and one HEAD that is
+ *	  replaced by compare-and-swap.
+ *
+ * Object names are relative ("runs/ab/<id>.run"), made by fm_object_name from
+ * an id alone, so that none can leave the location.  Every function may raise
+ * an error; what a caller must decide upon is a result.
+ *
+ * An FmStore is backend-local, lives in a child of CacheMemoryContext and is
+ * shared by every user of the same (server, user mapping) in this backend; it
+ * is dropped when the catalog entry changes and nobody uses it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_STORE_H
+#define FM_STORE_H
+
+#include "base/buffer.h"
+#include "format/format.h"
+#include "format/head.h"
+
+typedef struct FmStore FmStore;
+typedef struct FmObjectWriter FmObjectWriter;
+
+typedef enum FmObjectKind
+{
+	FM_OBJECT_RUN,				/* runs/<hh>/<id>.run */
+	FM_OBJECT_PAGE				/* pages/<hh>/<id>.page */
+} FmObjectKind;
+
+/* One range to read; dest has length bytes. */
+typedef struct FmReadRange
+{
+	uint64		offset;			/* bytes from the start of the object */
+	uint32		length;
+	uint8	   *dest;
+} FmReadRange;
+
+typedef enum FmReadResult
+{
+	FM_READ_OK,
+	FM_READ_MISSING,			/* no such object */
+	FM_READ_SHORT				/* the object ends before the range does */
+} FmReadResult;
+
+typedef enum FmHeadReadResult
+{
+	FM_HEAD_UNCHANGED,			/* still what the tag says */
+	FM_HEAD_READ,				/* bytes and tag were filled */
+	FM_HEAD_MISSING
+} FmHeadReadResult;
+
+typedef enum FmCasResult
+{
+	FM_CAS_APPLIED,
+	FM_CAS_LOST,				/* HEAD is not what was expected: re-read */
+	FM_CAS_UNKNOWN				/* may or may not have been applied */
+} FmCasResult;
+
+/* A revalidation handle for HEAD: owned by the caller, opaque to it. */
+typedef struct FmHeadTag FmHeadTag;
+
+typedef struct FmStoreOps
+{
+	/* Reads n ranges of one object; all of them or a result that says why. */
+	FmReadResult (*read) (FmStore *store, FmObjectKind kind, const FmId *id,
+						  FmReadRange *ranges, int n);
+
+	/*
+	 * Writes a new object, in order; finish makes it durable at its final
+	 * name.  An object of that name is an error.  A writer that is not
+	 * finished by the end of its resource owner is dropped, and what it wrote
+	 * stays as an orphan.
+	 */
+	FmObjectWriter *(*create) (FmStore *store, FmObjectKind kind,
+							   const FmId *id);
+	void		(*append) (FmObjectWriter *writer, FmSlice bytes);
+	void		(*finish) (FmObjectWriter *writer);
+	void		(*abandon) (FmObjectWriter *writer);
+
+	/*
+	 * Reads HEAD unless it is still what *tag says.  *tag is NULL at first;
+	 * a new one is allocated in the store's context and replaces it.  *bytes
+	 * is palloc'd in the current context.
+	 */
+	FmHeadReadResult (*read_head) (FmStore *store, FmHeadTag **tag,
+								   FmSlice *bytes);
+	void		(*free_tag) (FmStore *store, FmHeadTag *tag);
+
+	/*
+	 * Replaces HEAD by "bytes" if it is "expected" now, or, with expected
+	 * NULL, if there is none.  Raises only where HEAD surely stays as it was
+	 * (before the step that publishes); a failure after it is UNKNOWN, with
+	 * the reason in a LOG message.  deadline: lock waits end with an error
+	 * (57014) then.  Interrupts act while it waits for the lock, and not
+	 * between the publishing step and the return.
+	 */
+	FmCasResult (*cas_head) (FmStore *store, const FmHeadIdentity *expected,
+							 FmSlice bytes, TimestampTz deadline);
+
+	/* True if the location holds nothing (HEAD.lock and such do not count). */
+	bool		(*is_empty) (FmStore *store);
+
+	/* Microseconds since 1970 by the store's clock. */
+	int64		(*now) (FmStore *store);
+} FmStoreOps;
+
+/* What an FmStore is opened with; strings are copied. */
+typedef struct FmStoreOptions
+{
+	Oid			serverid;
+	Oid			userid;			/* whose mapping; InvalidOid for file:// */
+	Oid			serverowner;
+	const char *servername;
+	const char *location;
+	bool		read_only;
+	int			retry_timeout_ms;
+} FmStoreOptions;
+
+struct FmStore
+{
+	const FmStoreOps *ops;
+	FmStoreOptions options;
+	MemoryContext context;
+	int			refcount;		/* pins by transactions and scans */
+	bool		stale;			/* the catalog entry changed: drop at refcount
+								 * 0 */
+};
+
+/*
+ * The store of a location ("file:///dir"); opens it on first use, which does
+ * no I/O beyond checking that the place may be used.  Checks the privileges
+ * of the server's owner for file://.
+ */
+extern FmStore *fm_store_open(const FmStoreOptions *options);
+
+/* Raises an error for a location that cannot be one, naming what is wrong. */
+extern void fm_store_check_location(const char *location);
+
+/* True if the location is a file:// one, which needs file privileges. */
+extern bool fm_location_is_local(const char *location);
+
+/* Raises unless roleid may read and write server files (file:// locations). */
+extern void fm_store_check_file_privileges(Oid roleid);
+
+#define FM_OBJECT_NAME_SIZE 64
+/* Writes the object's relative name, with a NUL, to dest. */
+extern void fm_object_name(FmObjectKind kind, const FmId *id,
+						   char dest[FM_OBJECT_NAME_SIZE]);
+
+/* 128 random bits (pg_strong_random; raises if there are none). */
+extern FmId fm_new_id(void);
+
+/* 32 hex digits and a NUL. */
+extern void fm_id_to_hex(const FmId *id, char dest[33]);
+
+#endif							/* FM_STORE_H */
