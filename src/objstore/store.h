@@ -17,6 +17,8 @@
 #ifndef FM_STORE_H
 #define FM_STORE_H
 
+#include "datatype/timestamp.h"
+
 #include "base/buffer.h"
 #include "format/format.h"
 #include "format/head.h"

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch.h
+ *	  From a block handle to verified, decompressed, pinned bytes.
+ *
+ * The one place that joins store, format and cache: looks in the cache, else
+ * reads the range, verifies the checksum, decompresses, checks the inside,
+ * and publishes.  A block that fails is read once more past every cache
+ * before the error (XX001) is raised.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_FETCH_H
+#define FM_FETCH_H
+
+#include "cache/block_cache.h"
+#include "engine/stat.h"
+#include "engine/tuple_codec.h"
+#include "format/run.h"
+#include "objstore/store.h"
+
+/* What every fetch of one table in one scan shares. */
+typedef struct FmFetch
+{
+	FmStore    *store;
+	const FmTupleCodec *codec;	/* checks rows; NULL: only the structure */
+	FmStats    *stats;
+	uint64		log_floor;		/* to tell "snapshot too old" */
+	uint64		version;
+	bool		use;			/* count hits for the clock: not full scans */
+} FmFetch;
+
+/*
+ * Fetches a block of a run; the pin holds its raw bytes.  kind says which
+ * check it gets: FM_BLOCK_DATA, FM_BLOCK_PARTITION or FM_BLOCK_TOP.
+ */
+extern void fm_fetch_block(FmFetch *fetch, const FmRunDesc *run,
+						   FmBlockKind kind, FmBlockHandle handle,
+						   FmCacheHint *hint, FmCachePin *pin);
+
+/* Fetches a run's top index (with its whole meta part if that is small). */
+extern void fm_fetch_top(FmFetch *fetch, const FmRunDesc *run,
+						 FmCachePin *pin);
+
+#endif							/* FM_FETCH_H */

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.h
+ *	  Point look-ups in the runs of a table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_LOOKUP_H
+#define FM_LOOKUP_H
+
+#include "engine/fetch.h"
+#include "format/head.h"
+
+typedef enum FmLookupResult
+{
+	FM_LOOKUP_ABSENT,
+	FM_LOOKUP_ROW,
+	FM_LOOKUP_TOMBSTONE
+} FmLookupResult;
+
+typedef struct FmLookup FmLookup;
+
+/*
+ * State for look-ups in one version of a table: keeps pins on each run's top
+ * index, current partition and last block, and slot hints.  "table" and
+ * "fetch" must outlive it.  Lives in the current memory context; its pins
+ * belong to CurrentResourceOwner.
+ */
+extern FmLookup *fm_lookup_create(FmFetch *fetch, const FmTable *table);
+
+/*
+ * Finds the newest entry of a key.  On FM_LOOKUP_ROW *row points into a block
+ * that stays pinned until the next call or fm_lookup_free.
+ */
+extern FmLookupResult fm_lookup_find(FmLookup *lookup, FmSlice key,
+									 uint64 hash, FmSlice *row);
+
+/* Is the key in this one run (a put or a tombstone)?  For conflict checks. */
+extern bool fm_lookup_run_has(FmFetch *fetch, const FmRunDesc *run,
+							  FmSlice key, uint64 hash);
+
+/* Releases the pins. */
+extern void fm_lookup_free(FmLookup *lookup);
+
+#endif							/* FM_LOOKUP_H */

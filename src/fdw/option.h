@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * option.h
+ *	  Options of servers, user mappings, tables and columns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_OPTION_H
+#define FM_OPTION_H
+
+#include "foreign/foreign.h"
+#include "utils/rel.h"
+
+#include "engine/tuple_codec.h"
+#include "format/head.h"
+#include "objstore/store.h"
+
+typedef enum FmInsertMode
+{
+	FM_INSERT_STRICT,			/* a duplicate is 23505 */
+	FM_INSERT_UPSERT,
+	FM_INSERT_IGNORE
+} FmInsertMode;
+
+/* A foreign table with its options parsed; everything is palloc'd. */
+typedef struct FmTableOptions
+{
+	Oid			relid;
+	FmStoreOptions store;
+	char	   *table_name;		/* in the store */
+	int			nkeys;
+	AttrNumber *key_attnums;
+	bool	   *key_desc;
+	const char **column_names;	/* stored name by attnum - 1; NULL: dropped */
+	FmBlockOptions block;
+	FmInsertMode insert_mode;
+} FmTableOptions;
+
+/* Parses the options of a foreign table, its server and mapping. */
+extern FmTableOptions *fm_table_options(Relation rel);
+
+/* The store of a server by itself, for functions. */
+extern void fm_server_options(ForeignServer *server, FmStoreOptions *options);
+
+#endif							/* FM_OPTION_H */
