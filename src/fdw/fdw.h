@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw.h
+ *	  The callbacks of the wrapper, one phase a file.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_FDW_H
+#define FM_FDW_H
+
+#include "commands/explain.h"
+#include "foreign/fdwapi.h"
+#include "nodes/pathnodes.h"
+
+/* plan.c */
+extern void fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
+								Oid foreigntableid);
+extern void fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel,
+							  Oid foreigntableid);
+extern ForeignScan *fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel,
+									 Oid foreigntableid, ForeignPath *best_path,
+									 List *tlist, List *scan_clauses,
+									 Plan *outer_plan);
+extern bool fmIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
+										RangeTblEntry *rte);
+
+/* scan.c */
+extern void fmBeginForeignScan(ForeignScanState *node, int eflags);
+extern TupleTableSlot *fmIterateForeignScan(ForeignScanState *node);
+extern void fmReScanForeignScan(ForeignScanState *node);
+extern void fmEndForeignScan(ForeignScanState *node);
+
+/* explain.c */
+extern void fmExplainForeignScan(ForeignScanState *node, ExplainState *es);
+
+/* modify.c */
+extern void fmAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
+									  RangeTblEntry *target_rte,
+									  Relation target_relation);
+extern List *fmPlanForeignModify(PlannerInfo *root, ModifyTable *plan,
+								 Index resultRelation, int subplan_index);
+extern void fmBeginForeignModify(ModifyTableState *mtstate,
+								 ResultRelInfo *rinfo, List *fdw_private,
+								 int subplan_index, int eflags);
+extern TupleTableSlot *fmExecForeignInsert(EState *estate,
+										   ResultRelInfo *rinfo,
+										   TupleTableSlot *slot,
+										   TupleTableSlot *planSlot);
+extern TupleTableSlot **fmExecForeignBatchInsert(EState *estate,
+												 ResultRelInfo *rinfo,
+												 TupleTableSlot **slots,
+												 TupleTableSlot **planSlots,
+												 int *numSlots);
+extern int	fmGetForeignModifyBatchSize(ResultRelInfo *rinfo);
+extern TupleTableSlot *fmExecForeignUpdate(EState *estate,
+										   ResultRelInfo *rinfo,
+										   TupleTableSlot *slot,
+										   TupleTableSlot *planSlot);
+extern TupleTableSlot *fmExecForeignDelete(EState *estate,
+										   ResultRelInfo *rinfo,
+										   TupleTableSlot *slot,
+										   TupleTableSlot *planSlot);
+extern void fmEndForeignModify(EState *estate, ResultRelInfo *rinfo);
+extern void fmBeginForeignInsert(ModifyTableState *mtstate,
+								 ResultRelInfo *rinfo);
+extern void fmEndForeignInsert(EState *estate, ResultRelInfo *rinfo);
+extern int	fmIsForeignRelUpdatable(Relation rel);
+
+#endif							/* FM_FDW_H */
