@@ -23,10 +23,9 @@
 typedef struct FmFetch
 {
 	FmStore    *store;
-	const FmTupleCodec *codec;	/* checks rows; NULL: only the structure */
-	FmStats    *stats;
-	uint64		log_floor;		/* to tell "snapshot too old" */
-	uint64		version;
+	FmTupleCodec *codec;	/* checks rows; NULL: only the structure */
+	FmStats    *stats;			/* never NULL */
+	uint64		version;		/* of HEAD: to tell "snapshot too old" */
 	bool		use;			/* count hits for the clock: not full scans */
 } FmFetch;
 

@@ -28,16 +28,15 @@ typedef struct FmLookup FmLookup;
  */
 extern FmLookup *fm_lookup_create(FmFetch *fetch, const FmTable *table);
 
+/* The same for one run alone. */
+extern FmLookup *fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run);
+
 /*
  * Finds the newest entry of a key.  On FM_LOOKUP_ROW *row points into a block
  * that stays pinned until the next call or fm_lookup_free.
  */
 extern FmLookupResult fm_lookup_find(FmLookup *lookup, FmSlice key,
 									 uint64 hash, FmSlice *row);
-
-/* Is the key in this one run (a put or a tombstone)?  For conflict checks. */
-extern bool fm_lookup_run_has(FmFetch *fetch, const FmRunDesc *run,
-							  FmSlice key, uint64 hash);
 
 /* Releases the pins. */
 extern void fm_lookup_free(FmLookup *lookup);

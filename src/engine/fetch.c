@@ -1,0 +1,400 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch.c
+ *	  From a block handle to verified, decompressed, pinned bytes.
+ *
+ * Everything that enters the cache was checked here, checksum first, then
+ * structure, then (data blocks) every row against the table's columns; who
+ * reads a cached block relies on that and checks nothing.  A data block that
+ * is fetched without a codec is therefore kept in backend memory.
+ *
+ * A damaged block is read once more from the store before the error rises: a
+ * flipped bit on the way is not damage of the object.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "engine/fetch.h"
+#include "engine/switches.h"
+#include "format/block.h"
+#include "objstore/pg_alloc.h"
+#include "objstore/pg_status.h"
+
+#define FETCH_TRIES 2			/* reads of a range that fails its checks */
+#define FETCH_SCRATCH_KEPT (1024 * 1024)	/* bytes of scratch kept */
+#define PARTITION_MAX_RAW (1024 * 1024)
+#define TOP_MAX_RAW (256 * 1024 * 1024)
+
+/* The backend's decompressor and the stored bytes of the block in hand. */
+static MemoryContext fetch_context;
+static FmAlloc fetch_alloc;
+static FmBlockReader *fetch_reader;
+static uint8 *fetch_scratch;
+static Size fetch_scratch_size;
+
+static void
+fetch_init(void)
+{
+	if (fetch_reader != NULL)
+		return;
+	if (fetch_context == NULL)
+	{
+		fetch_context = AllocSetContextCreate(CacheMemoryContext,
+											  "fusio_manifest fetch",
+											  ALLOCSET_SMALL_SIZES);
+		fetch_alloc = fm_palloc_alloc(fetch_context);
+	}
+	fetch_reader = fm_block_reader_create(&fetch_alloc);
+	if (fetch_reader == NULL)
+		fm_check_status(FM_NO_MEMORY, "decompressor");
+}
+
+/* Room for size stored bytes; what it held before is lost. */
+static uint8 *
+fetch_room(Size size)
+{
+	if (fetch_scratch != NULL &&
+		(fetch_scratch_size < size ||
+		 (fetch_scratch_size > FETCH_SCRATCH_KEPT &&
+		  size <= FETCH_SCRATCH_KEPT)))
+	{
+		pfree(fetch_scratch);
+		fetch_scratch = NULL;
+	}
+	if (fetch_scratch == NULL)
+	{
+		Size		room = Max(size, 64 * 1024);
+
+		fetch_scratch = MemoryContextAllocHuge(fetch_context, room);
+		fetch_scratch_size = room;
+	}
+	return fetch_scratch;
+}
+
+static uint32
+max_raw_size(FmBlockKind kind)
+{
+	switch (kind)
+	{
+		case FM_BLOCK_DATA:
+			return FM_MAX_RAW_BLOCK;
+		case FM_BLOCK_PARTITION:
+			return PARTITION_MAX_RAW;
+		default:
+			return TOP_MAX_RAW;
+	}
+}
+
+static FmCacheKind
+cache_kind(FmBlockKind kind)
+{
+	switch (kind)
+	{
+		case FM_BLOCK_DATA:
+			return FM_CACHE_DATA;
+		case FM_BLOCK_PARTITION:
+			return FM_CACHE_PARTITION;
+		default:
+			return FM_CACHE_TOP;
+	}
+}
+
+static void
+count(FmFetch *fetch, FmCounter counter, uint64 n)
+{
+	fetch->stats->count[counter] += n;
+}
+
+static void
+count_block(FmFetch *fetch, FmBlockKind kind, bool hit)
+{
+	if (kind == FM_BLOCK_DATA)
+		count(fetch, hit ? FM_DATA_BLOCKS_HIT : FM_DATA_BLOCKS_FETCHED, 1);
+	else if (kind == FM_BLOCK_PARTITION)
+		count(fetch,
+			  hit ? FM_INDEX_PARTITIONS_HIT : FM_INDEX_PARTITIONS_FETCHED, 1);
+}
+
+static void
+raise_out_of_object(FmFetch *fetch, const FmRunDesc *run, uint64 offset)
+{
+	FmFault		fault;
+
+	fm_fault(&fault, FM_CORRUPTION, "block lies outside its object", 0);
+	fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id, offset,
+						  &fault);
+}
+
+/* Reads one range of a run, or raises. */
+static void
+read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint32 size,
+		   uint8 *dest)
+{
+	FmReadRange range;
+	FmFault		fault;
+
+	CHECK_FOR_INTERRUPTS();
+	range.offset = offset;
+	range.length = size;
+	range.dest = dest;
+	count(fetch, FM_REQUESTS, 1);
+	count(fetch, FM_BYTES_REQUESTED, size);
+	switch (fetch->store->ops->read(fetch->store, FM_OBJECT_RUN, &run->id,
+									&range, 1))
+	{
+		case FM_READ_OK:
+			break;
+		case FM_READ_MISSING:
+			fm_raise_missing_object(fetch->store, FM_OBJECT_RUN, &run->id,
+									fetch->version);
+			break;
+		case FM_READ_SHORT:
+			fm_fault(&fault, FM_CORRUPTION, "object is shorter than HEAD says",
+					 0);
+			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
+								  offset, &fault);
+	}
+}
+
+/* The inside of a raw block. */
+static FmStatus
+check_raw(FmFetch *fetch, FmBlockKind kind, FmSlice raw, FmFault *fault)
+{
+	FmDataBlock block;
+	FmStatus	status;
+
+	switch (kind)
+	{
+		case FM_BLOCK_PARTITION:
+			return fm_partition_check(raw, fault);
+		case FM_BLOCK_TOP:
+			return fm_top_index_check(raw, fault);
+		default:
+			status = fm_data_block_check(raw, fault);
+			if (status != FM_OK || fetch->codec == NULL)
+				return status;
+			fm_data_block_open(raw, &block);
+			return fm_tuple_check_rows(fetch->codec, &block, fault);
+	}
+}
+
+/*
+ * Verifies stored bytes and decodes them into memory of the pin: the cache's
+ * if the pin holds a loading mark, else the backend's.
+ */
+static FmStatus
+decode_into_pin(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
+				FmBlockHandle handle, FmSlice stored, FmCachePin *pin,
+				FmFault *fault)
+{
+	FmBlockInfo info;
+	FmStatus	status;
+	uint8	   *dest;
+
+	status = fm_block_verify(stored, &run->id, handle.offset, kind,
+							 max_raw_size(kind), &info, fault);
+	if (status != FM_OK)
+		return status;
+	if (pin->state == FM_PIN_LOADING)
+		dest = fm_cache_reserve(pin, info.raw_size);
+	else
+		dest = fm_cache_local(pin, info.raw_size);
+	status = fm_block_decode(fetch_reader, &info, dest, fault);
+	if (status != FM_OK)
+		return status;
+	return check_raw(fetch, kind, fm_slice(dest, info.raw_size), fault);
+}
+
+/* Loads one block whose range is read by itself. */
+static void
+load_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
+		   FmBlockHandle handle, FmCacheHint *hint, FmCachePin *pin)
+{
+	FmFault		fault;
+	int			tries;
+
+	fetch_init();
+	for (tries = 1;; tries++)
+	{
+		uint8	   *room = fetch_room(handle.size);
+
+		read_range(fetch, run, handle.offset, handle.size, room);
+		if (decode_into_pin(fetch, run, kind, handle,
+							fm_slice(room, handle.size), pin, &fault) == FM_OK)
+			break;
+		if (tries == FETCH_TRIES || fault.status != FM_CORRUPTION)
+		{
+			bool		loading = pin->state == FM_PIN_LOADING;
+
+			if (loading)
+				fm_cache_abandon(pin);
+			else
+				fm_cache_release(pin);
+			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
+								  handle.offset, &fault);
+		}
+	}
+	if (pin->state == FM_PIN_LOADING)
+		fm_cache_publish(pin, hint);
+}
+
+void
+fm_fetch_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
+			   FmBlockHandle handle, FmCacheHint *hint, FmCachePin *pin)
+{
+	FmCacheKey	key;
+
+	if (unlikely(handle.size > run->size ||
+				 handle.offset > run->size - handle.size))
+		raise_out_of_object(fetch, run, handle.offset);
+	key.object = run->id;
+	key.offset = handle.offset;
+	if (kind == FM_BLOCK_DATA && !fm_enable_cache)
+	{
+		fm_cache_release(pin);
+		load_block(fetch, run, kind, handle, hint, pin);
+		count_block(fetch, kind, false);
+		return;
+	}
+	for (;;)
+	{
+		switch (fm_cache_lookup(&key, cache_kind(kind), fetch->use, hint, pin))
+		{
+			case FM_CACHE_HIT:
+				count_block(fetch, kind, true);
+				return;
+			case FM_CACHE_BUSY:
+				fm_cache_wait(&key);
+				break;
+			case FM_CACHE_LOAD:
+				if (kind == FM_BLOCK_DATA && fetch->codec == NULL)
+					fm_cache_abandon(pin);
+				load_block(fetch, run, kind, handle, hint, pin);
+				count_block(fetch, kind, false);
+				return;
+		}
+	}
+}
+
+/*
+ * Puts a partition whose stored bytes came with the tail into the cache,
+ * unless somebody else has or is about to.
+ */
+static void
+publish_partition(FmFetch *fetch, const FmRunDesc *run, FmBlockHandle handle,
+				  FmSlice stored)
+{
+	FmCachePin	pin;
+	FmCacheKey	key;
+	FmFault		fault;
+
+	memset(&pin, 0, sizeof(pin));
+	key.object = run->id;
+	key.offset = handle.offset;
+	if (fm_cache_lookup(&key, FM_CACHE_PARTITION, false, NULL,
+						&pin) == FM_CACHE_LOAD)
+	{
+		/* Damage here is met again, and reported, by who needs it. */
+		if (decode_into_pin(fetch, run, FM_BLOCK_PARTITION, handle, stored,
+							&pin, &fault) != FM_OK)
+		{
+			fm_cache_abandon(&pin);
+			return;
+		}
+		fm_cache_publish(&pin, NULL);
+		count_block(fetch, FM_BLOCK_PARTITION, false);
+	}
+	fm_cache_release(&pin);
+}
+
+/* Reads a run's tail, its small meta part with it, and pins the top index. */
+static void
+load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
+{
+	uint64		start = run->tail_offset;
+	uint8	   *room;
+	FmSlice		tail;
+	FmRunTail	parts;
+	FmFault		fault;
+	uint64		fault_offset;
+	int			tries;
+
+	fetch_init();
+	if (run->meta_offset > run->tail_offset || run->tail_offset > run->size ||
+		run->size - run->tail_offset > TOP_MAX_RAW)
+		raise_out_of_object(fetch, run, run->tail_offset);
+	if (run->size - run->meta_offset <= FM_RUN_META_ONE_READ)
+		start = run->meta_offset;
+	for (tries = 1;; tries++)
+	{
+		room = fetch_room(run->size - start);
+		read_range(fetch, run, start, run->size - start, room);
+		tail = fm_slice(room + (run->tail_offset - start),
+						run->size - run->tail_offset);
+		fault_offset = run->tail_offset;
+		if (fm_run_tail_check(tail, run, &parts, &fault) == FM_OK)
+		{
+			fault_offset = parts.top.offset;
+			if (decode_into_pin(fetch, run, FM_BLOCK_TOP, parts.top,
+								fm_slice(room + (parts.top.offset - start),
+										 parts.top.size),
+								pin, &fault) == FM_OK)
+				break;
+		}
+		if (tries == FETCH_TRIES || fault.status != FM_CORRUPTION)
+		{
+			fm_cache_abandon(pin);
+			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
+								  fault_offset, &fault);
+		}
+	}
+	fm_cache_publish(pin, NULL);
+
+	if (start < run->tail_offset)
+	{
+		FmTopIndex	top;
+		FmTopEntry	entry;
+		uint32		i;
+
+		fm_top_index_open(fm_slice(pin->data, pin->size), &top);
+		for (i = 0; i < top.npartitions; i++)
+		{
+			fm_top_index_entry(&top, i, &entry);
+			if (entry.handle.offset < start ||
+				entry.handle.offset > run->tail_offset ||
+				entry.handle.size > run->tail_offset - entry.handle.offset)
+				continue;
+			publish_partition(fetch, run, entry.handle,
+							  fm_slice(room + (entry.handle.offset - start),
+									   entry.handle.size));
+		}
+	}
+}
+
+void
+fm_fetch_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
+{
+	FmCacheKey	key;
+
+	key.object = run->id;
+	key.offset = run->tail_offset;
+	for (;;)
+	{
+		switch (fm_cache_lookup(&key, FM_CACHE_TOP, true, NULL, pin))
+		{
+			case FM_CACHE_HIT:
+				return;
+			case FM_CACHE_BUSY:
+				fm_cache_wait(&key);
+				break;
+			case FM_CACHE_LOAD:
+				load_top(fetch, run, pin);
+				return;
+		}
+	}
+}

@@ -1,0 +1,323 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.c
+ *	  Point look-ups in the runs of a table, newest first.
+ *
+ * A look-up asks, run by run: the bounds in HEAD, the top index, the
+ * partition's filter, its sparse index, one data block.  Each run that was
+ * once opened keeps pins on its top index, the partition and the block it
+ * used last, and remembers in which cache slots its partitions and blocks
+ * were seen (hints), so that a warm look-up takes no lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "engine/lookup.h"
+#include "engine/switches.h"
+
+#define NO_PARTITION PG_UINT32_MAX
+
+/* One run of the table, opened when it is first searched. */
+typedef struct LookupRun
+{
+	const FmRunDesc *desc;
+	bool		open;
+	FmTopIndex	top;
+	uint32		partition_no;	/* of "partition"; NO_PARTITION: none */
+	FmPartition partition;
+	bool		has_filter;
+	uint64		block_offset;	/* of "block", while block_pin holds it */
+	FmDataBlock block;
+	FmCacheHint *partition_hints;	/* by partition */
+	FmCacheHint **block_hints;	/* by partition, then block; NULL: none yet */
+	FmCachePin	top_pin;
+	FmCachePin	partition_pin;
+	FmCachePin	block_pin;
+} LookupRun;
+
+/* The runs of one level: newest first at level 0, else ascending. */
+typedef struct LookupLevel
+{
+	uint32		nruns;
+	LookupRun  *runs;
+} LookupLevel;
+
+struct FmLookup
+{
+	FmFetch    *fetch;
+	MemoryContext context;
+	uint32		nlevels;
+	LookupLevel levels[FM_MAX_LEVELS];
+};
+
+static void
+add_level(FmLookup *lookup, const FmRunDesc *runs, uint32 nruns)
+{
+	LookupLevel *level = &lookup->levels[lookup->nlevels++];
+	uint32		i;
+
+	level->nruns = nruns;
+	level->runs = palloc0(sizeof(LookupRun) * Max(nruns, 1));
+	for (i = 0; i < nruns; i++)
+	{
+		level->runs[i].desc = &runs[i];
+		level->runs[i].partition_no = NO_PARTITION;
+	}
+}
+
+FmLookup *
+fm_lookup_create(FmFetch *fetch, const FmTable *table)
+{
+	FmLookup   *lookup = palloc0(sizeof(FmLookup));
+	uint32		i;
+
+	lookup->fetch = fetch;
+	lookup->context = CurrentMemoryContext;
+	for (i = 0; i < table->nlevels; i++)
+		add_level(lookup, table->levels[i].runs, table->levels[i].nruns);
+	return lookup;
+}
+
+FmLookup *
+fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run)
+{
+	FmLookup   *lookup = palloc0(sizeof(FmLookup));
+
+	lookup->fetch = fetch;
+	lookup->context = CurrentMemoryContext;
+	add_level(lookup, run, 1);
+	return lookup;
+}
+
+static void
+open_run(FmLookup *lookup, LookupRun *run)
+{
+	fm_fetch_top(lookup->fetch, run->desc, &run->top_pin);
+	fm_top_index_open(fm_slice(run->top_pin.data, run->top_pin.size),
+					  &run->top);
+	if (run->partition_hints == NULL)
+	{
+		run->partition_hints =
+			MemoryContextAllocZero(lookup->context,
+								   sizeof(FmCacheHint) * run->top.npartitions);
+		run->block_hints =
+			MemoryContextAllocZero(lookup->context,
+								   sizeof(FmCacheHint *) *
+								   run->top.npartitions);
+	}
+	run->open = true;
+}
+
+/* Makes partition p the current one. */
+static void
+open_partition(FmLookup *lookup, LookupRun *run, uint32 p)
+{
+	FmTopEntry	entry;
+
+	run->partition_no = NO_PARTITION;
+	fm_top_index_entry(&run->top, p, &entry);
+	fm_fetch_block(lookup->fetch, run->desc, FM_BLOCK_PARTITION, entry.handle,
+				   &run->partition_hints[p], &run->partition_pin);
+	fm_partition_open(fm_slice(run->partition_pin.data,
+							   run->partition_pin.size), &run->partition);
+	run->has_filter = fm_filter_usable(run->partition.filter);
+	if (run->block_hints[p] == NULL)
+		run->block_hints[p] =
+			MemoryContextAllocZero(lookup->context,
+								   sizeof(FmCacheHint) *
+								   run->partition.nblocks);
+	run->partition_no = p;
+}
+
+/* Makes block b of the current partition the current one. */
+static void
+open_block(FmLookup *lookup, LookupRun *run, uint32 b)
+{
+	FmBlockHandle handle = fm_partition_block(&run->partition, b);
+
+	fm_fetch_block(lookup->fetch, run->desc, FM_BLOCK_DATA, handle,
+				   &run->block_hints[run->partition_no][b], &run->block_pin);
+	if (run->block_offset != handle.offset ||
+		run->block.base != run->block_pin.data)
+	{
+		fm_data_block_open(fm_slice(run->block_pin.data, run->block_pin.size),
+						   &run->block);
+		run->block_offset = handle.offset;
+	}
+}
+
+static inline FmLookupResult
+entry_of_block(LookupRun *run, uint32 i, FmSlice *row)
+{
+	if (fm_data_block_is_tombstone(&run->block, i))
+		return FM_LOOKUP_TOMBSTONE;
+	*row = fm_data_block_row(&run->block, i);
+	return FM_LOOKUP_ROW;
+}
+
+/*
+ * The run read from its start, without index or filter, until the key or a
+ * greater one is met: what enable_sparse_index = off compares with.
+ */
+static FmLookupResult
+search_run_from_start(FmLookup *lookup, LookupRun *run, FmSlice key,
+					  FmSlice *row)
+{
+	uint32		p;
+	uint32		b;
+	uint32		i;
+	bool		equal;
+
+	lookup->fetch->stats->count[FM_RUNS_SEARCHED]++;
+	for (p = 0; p < run->top.npartitions; p++)
+	{
+		open_partition(lookup, run, p);
+		for (b = 0; b < run->partition.nblocks; b++)
+		{
+			open_block(lookup, run, b);
+			i = fm_key_table_search(&run->block.keys, key, &equal);
+			if (equal)
+				return entry_of_block(run, i, row);
+			if (i < run->block.keys.count)
+				return FM_LOOKUP_ABSENT;
+		}
+	}
+	return FM_LOOKUP_ABSENT;
+}
+
+static FmLookupResult
+search_run(FmLookup *lookup, LookupRun *run, FmSlice key, uint64 hash,
+		   FmSlice *row)
+{
+	uint64	   *count = lookup->fetch->stats->count;
+	bool		filtered = false;
+	bool		equal;
+	uint32		p;
+	uint32		i;
+
+	if (unlikely(!run->open))
+		open_run(lookup, run);
+	if (unlikely(!fm_enable_sparse_index))
+		return search_run_from_start(lookup, run, key, row);
+
+	p = fm_key_table_search(&run->top.separators, key, &equal);
+	if (p >= run->top.npartitions)
+	{
+		/* The bound in HEAD was rounded up; the run ends before the key. */
+		count[FM_RUNS_OUT_OF_RANGE]++;
+		return FM_LOOKUP_ABSENT;
+	}
+	if (run->partition_no != p)
+		open_partition(lookup, run, p);
+	else
+		count[FM_INDEX_PARTITIONS_HIT]++;
+	if (run->has_filter && fm_enable_filter)
+	{
+		filtered = true;
+		count[FM_FILTER_PROBES]++;
+		if (!fm_filter_probe(run->partition.filter, hash))
+		{
+			count[FM_FILTER_NEGATIVES]++;
+			count[FM_RUNS_FILTERED]++;
+			return FM_LOOKUP_ABSENT;
+		}
+	}
+	count[FM_RUNS_SEARCHED]++;
+	i = fm_key_table_search(&run->partition.separators, key, &equal);
+	if (i < run->partition.nblocks)
+	{
+		open_block(lookup, run, i);
+		i = fm_key_table_search(&run->block.keys, key, &equal);
+		if (equal)
+			return entry_of_block(run, i, row);
+	}
+	if (filtered)
+		count[FM_FILTER_FALSE_POSITIVES]++;
+	return FM_LOOKUP_ABSENT;
+}
+
+/* Index of the first run of a sorted level whose upper bound is >= key. */
+static uint32
+level_search(const LookupLevel *level, FmSlice key)
+{
+	uint32		lo = 0;
+	uint32		hi = level->nruns;
+
+	while (lo < hi)
+	{
+		uint32		mid = lo + (hi - lo) / 2;
+
+		if (fm_slice_cmp(level->runs[mid].desc->upper, key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+FmLookupResult
+fm_lookup_find(FmLookup *lookup, FmSlice key, uint64 hash, FmSlice *row)
+{
+	uint64	   *count = lookup->fetch->stats->count;
+	FmLookupResult result;
+	LookupRun  *run;
+	uint32		l;
+	uint32		i;
+
+	for (i = 0; lookup->nlevels > 0 && i < lookup->levels[0].nruns; i++)
+	{
+		run = &lookup->levels[0].runs[i];
+		count[FM_RUNS_CONSIDERED]++;
+		if (fm_slice_cmp(key, run->desc->lower) < 0 ||
+			fm_slice_cmp(key, run->desc->upper) > 0)
+		{
+			count[FM_RUNS_OUT_OF_RANGE]++;
+			continue;
+		}
+		result = search_run(lookup, run, key, hash, row);
+		if (result != FM_LOOKUP_ABSENT)
+			return result;
+	}
+	for (l = 1; l < lookup->nlevels; l++)
+	{
+		LookupLevel *level = &lookup->levels[l];
+
+		if (level->nruns == 0)
+			continue;
+		count[FM_RUNS_CONSIDERED] += level->nruns;
+		i = level_search(level, key);
+		if (i == level->nruns ||
+			fm_slice_cmp(key, level->runs[i].desc->lower) < 0)
+		{
+			count[FM_RUNS_OUT_OF_RANGE] += level->nruns;
+			continue;
+		}
+		count[FM_RUNS_OUT_OF_RANGE] += level->nruns - 1;
+		result = search_run(lookup, &level->runs[i], key, hash, row);
+		if (result != FM_LOOKUP_ABSENT)
+			return result;
+	}
+	return FM_LOOKUP_ABSENT;
+}
+
+void
+fm_lookup_free(FmLookup *lookup)
+{
+	uint32		l;
+	uint32		i;
+
+	for (l = 0; l < lookup->nlevels; l++)
+	{
+		for (i = 0; i < lookup->levels[l].nruns; i++)
+		{
+			LookupRun  *run = &lookup->levels[l].runs[i];
+
+			fm_cache_release(&run->block_pin);
+			fm_cache_release(&run->partition_pin);
+			fm_cache_release(&run->top_pin);
+		}
+		pfree(lookup->levels[l].runs);
+	}
+	pfree(lookup);
+}
