@@ -62,9 +62,82 @@ typedef struct FmNumeric
 /* Appends the tag of a NULL. */
 extern void fm_key_put_null(FmBuf *out, bool desc);
 
-/* bool, "char" (as int8), int2, int4, int8, oid (as uint32). */
-extern void fm_key_put_int(FmBuf *out, FmKeyType type, int64_t value,
-						   bool desc);
+/* Bytes of the body of a type of fixed width, 0 for the others. */
+static inline size_t
+fm_key_type_width(FmKeyType type)
+{
+	switch (type)
+	{
+		case FM_KEY_BOOL:
+		case FM_KEY_CHAR:
+			return 1;
+		case FM_KEY_INT2:
+			return 2;
+		case FM_KEY_INT4:
+		case FM_KEY_OID:
+		case FM_KEY_FLOAT4:
+			return 4;
+		case FM_KEY_INT8:
+		case FM_KEY_FLOAT8:
+			return 8;
+		case FM_KEY_UUID:
+			return 16;
+		default:
+			return 0;
+	}
+}
+
+/* The bit that turns two's complement into unsigned order, in 64 bits. */
+static inline uint64_t
+fm_key_sign_bit(FmKeyType type)
+{
+	if (type == FM_KEY_INT2 || type == FM_KEY_INT4 || type == FM_KEY_INT8)
+		return (uint64_t) 1 << (fm_key_type_width(type) * 8 - 1);
+	return 0;
+}
+
+/*
+ * bool, "char" (any of its 256 values; ordered as unsigned, as btcharcmp
+ * does), int2, int4, int8, oid (as uint32).
+ */
+static inline void
+fm_key_put_int(FmBuf *out, FmKeyType type, int64_t value, bool desc)
+{
+	size_t		width = fm_key_type_width(type);
+	uint64_t	v = (uint64_t) value ^ fm_key_sign_bit(type);
+	uint8_t    *p;
+	int			i;
+
+	if (desc)
+		v = ~v;
+	v <<= 64 - width * 8;
+	if (!fm_buf_reserve(out, 9))
+		return;
+	p = out->data + out->len;
+	p[0] = FM_KEY_TAG_VALUE;
+	for (i = 0; i < 8; i++)
+		p[1 + i] = (uint8_t) (v >> (56 - i * 8));
+	out->len += 1 + width;
+}
+
+/* The value of such a body, whose width is known to be there. */
+static inline int64_t
+fm_key_get_int(const uint8_t *body, FmKeyType type, bool desc)
+{
+	size_t		width = fm_key_type_width(type);
+	uint64_t	v = 0;
+	size_t		i;
+
+	for (i = 0; i < width; i++)
+		v = v << 8 | body[i];
+	if (desc)
+		v = ~v;
+	v = (v ^ fm_key_sign_bit(type)) << (64 - width * 8);
+	if (type == FM_KEY_BOOL || type == FM_KEY_OID)
+		return (int64_t) (v >> (64 - width * 8));
+	return (int64_t) v >> (64 - width * 8);
+}
+
 extern void fm_key_put_float(FmBuf *out, FmKeyType type, double value,
 							 bool desc);
 extern void fm_key_put_numeric(FmBuf *out, const FmNumeric *value, bool desc);
@@ -82,9 +155,9 @@ typedef struct FmKeyValue
 	bool		is_null;
 	int64_t		integer;		/* bool, "char", ints, oid */
 	double		real;			/* float4, float8 */
-	FmSlice		bytes;			/* text, bpchar, bytea, uuid, enum; points into
-								 * the key where that is possible, else into
-								 * scratch */
+	FmSlice		bytes;			/* text, bpchar, bytea, uuid, enum; points
+								 * into the key where that is possible, else
+								 * into scratch */
 	FmNumeric	numeric;		/* digits are in scratch */
 } FmKeyValue;
 
