@@ -12,6 +12,8 @@
 #include "foreign/fdwapi.h"
 #include "nodes/pathnodes.h"
 
+#include "engine/stat.h"
+
 /* plan.c */
 extern void fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 								Oid foreigntableid);
@@ -29,6 +31,9 @@ extern void fmBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *fmIterateForeignScan(ForeignScanState *node);
 extern void fmReScanForeignScan(ForeignScanState *node);
 extern void fmEndForeignScan(ForeignScanState *node);
+
+/* What a running scan has counted; NULL before it runs. */
+extern const FmStats *fm_scan_stats(ForeignScanState *node);
 
 /* explain.c */
 extern void fmExplainForeignScan(ForeignScanState *node, ExplainState *es);

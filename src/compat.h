@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between the supported major versions of PostgreSQL.
+ *
+ * For backend files only; below every folder.  Nothing else in the tree asks
+ * for the version.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_COMPAT_H
+#define FM_COMPAT_H
+
+#include "utils/pg_locale.h"
+
+#ifdef WORDS_BIGENDIAN
+#error "values are stored as images of little-endian servers"
+#endif
+
+/* True if a collation compares bytes. */
+static inline bool
+fm_collation_is_c(Oid collation)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_newlocale_from_collation(collation)->collate_is_c;
+#else
+	return lc_collate_is_c(collation);
+#endif
+}
+
+/* Planner functions that gained or lost arguments (used by fdw/plan.c). */
+#if PG_VERSION_NUM >= 170000
+#define fm_estimate_array_length(root, node) estimate_array_length(root, node)
+#else
+#define fm_estimate_array_length(root, node) estimate_array_length(node)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define fm_build_expression_pathkey(root, expr, op, rel) \
+	build_expression_pathkey(root, expr, op, (rel)->relids, false)
+#else
+#define fm_build_expression_pathkey(root, expr, op, rel) \
+	build_expression_pathkey(root, expr, NULL, op, (rel)->relids, false)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define fm_create_foreignscan_path(root, rel, rows, startup, total, pathkeys, \
+								   outer, private) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, \
+							pathkeys, outer, NULL, NIL, private)
+#elif PG_VERSION_NUM >= 170000
+#define fm_create_foreignscan_path(root, rel, rows, startup, total, pathkeys, \
+								   outer, private) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, \
+							pathkeys, outer, NULL, NIL, private)
+#else
+#define fm_create_foreignscan_path(root, rel, rows, startup, total, pathkeys, \
+								   outer, private) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, \
+							pathkeys, outer, NULL, private)
+#endif
+
+#endif							/* FM_COMPAT_H */

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *	  What EXPLAIN shows of a scan.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/explain.h"
+#include "nodes/makefuncs.h"
+#include "utils/ruleutils.h"
+
+#include "compat.h"
+#include "engine/stat.h"
+#include "fdw/fdw.h"
+
+void
+fmExplainForeignScan(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	const FmStats *stats = fm_scan_stats(node);
+	int			i;
+
+	if (plan->fdw_recheck_quals != NIL)
+	{
+		Node	   *quals = (Node *) make_ands_explicit(plan->fdw_recheck_quals);
+		List	   *context = set_deparse_context_plan(es->deparse_cxt,
+													   (Plan *) plan, NIL);
+
+		ExplainPropertyText("Key Condition",
+							deparse_expression(quals, context,
+											   list_length(es->rtable) > 1 ||
+											   es->verbose, false), es);
+	}
+	if (!es->analyze || stats == NULL)
+		return;
+	for (i = 0; i < FM_NCOUNTERS; i++)
+		ExplainPropertyUInteger(fm_counter_titles[i],
+								i == FM_BYTES_REQUESTED ? "bytes" : NULL,
+								stats->count[i], es);
+}

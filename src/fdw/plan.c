@@ -1,0 +1,499 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  Sizes, paths and plans of scans.
+ *
+ * A plan holds catalog facts only: which columns are read, which clauses are
+ * conditions on the key.  What HEAD says is used for costs and asked again
+ * when the plan runs.
+ *
+ * A table has these paths: one over the conditions of its own clauses (all
+ * of it, where there are none), the same in key order and in its reverse
+ * where that order is of use, and one for each set of other relations whose
+ * join clauses fix more of the key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/prep.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "cache/block_cache.h"
+#include "compat.h"
+#include "engine/xact.h"
+#include "fdw/fdw.h"
+#include "fdw/option.h"
+#include "fdw/quals.h"
+#include "fdw/scan_plan.h"
+#include "fdw/table.h"
+#include "manifest/snapshot.h"
+
+/* Costs, in units of cpu_operator_cost: measured beside a native index. */
+#define COST_LOOKUP 60.0		/* a key look-up, apart from its runs */
+#define COST_RUN_PROBE 15.0		/* a run whose filter is asked */
+#define COST_ROW_DECODE 2.0		/* a row of a scan */
+
+/* What is known of a table while it is planned: rel->fdw_private. */
+typedef struct RelPlan
+{
+	FmTableOptions *options;
+	double		rows;
+	double		blocks;			/* data blocks */
+	double		runs;
+	double		bytes;			/* stored */
+} RelPlan;
+
+static void
+read_estimates(Relation rel, RelPlan *plan)
+{
+	FmOpenTable *open = fm_open_table(rel, FM_OPEN_PLAN);
+	const FmTable *table = open->table;
+	uint32		l;
+	uint32		i;
+
+	if (table != NULL)
+	{
+		for (l = 0; l < table->nlevels; l++)
+		{
+			const FmLevel *level = &table->levels[l];
+
+			/* A key can be in each run of L0, and in one run of a level. */
+			plan->runs += l == 0 ? level->nruns : level->nruns > 0;
+			for (i = 0; i < level->nruns; i++)
+			{
+				plan->rows += (double) level->runs[i].rows -
+					(l == 0 ? 0 : (double) level->runs[i].tombstones);
+				plan->blocks += level->runs[i].nblocks;
+				plan->bytes += level->runs[i].size;
+			}
+		}
+	}
+	if (open->writes != NULL)
+		plan->rows += fm_write_buffer_count(open->writes->buffer);
+	plan->rows = Max(plan->rows, 0);
+	fm_close_table(open);
+}
+
+/*
+ * Tells the planner that a one-column key is unique: it then knows the number
+ * of its distinct values without ANALYZE, and that a join on it finds at most
+ * one row.  No path is made from it, since no index scan is planned for a
+ * foreign table.
+ */
+static void
+add_unique_key(PlannerInfo *root, RelOptInfo *rel, const FmTableOptions *options)
+{
+	IndexOptInfo *index = makeNode(IndexOptInfo);
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+	AttrNumber	attnum = options->key_attnums[0];
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Oid			opfamily;
+	Oid			opcintype;
+
+	get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
+	if (!fm_key_opfamily(getBaseType(type), &opfamily, &opcintype))
+		return;
+	index->rel = rel;
+	index->ncolumns = 1;
+	index->nkeycolumns = 1;
+	index->indexkeys = palloc(sizeof(int));
+	index->indexkeys[0] = attnum;
+	index->indexcollations = palloc(sizeof(Oid));
+	index->indexcollations[0] = collation;
+	index->opfamily = palloc(sizeof(Oid));
+	index->opfamily[0] = opfamily;
+	index->opcintype = palloc(sizeof(Oid));
+	index->opcintype[0] = opcintype;
+	index->canreturn = palloc0(sizeof(bool));
+	index->indextlist = list_make1(makeTargetEntry((Expr *)
+												   makeVar(rel->relid, attnum,
+														   type, typmod,
+														   collation, 0),
+												   1, NULL, false));
+	index->unique = true;
+	index->immediate = true;
+	index->tuples = rel->tuples;
+	rel->indexlist = lappend(rel->indexlist, index);
+}
+
+void
+fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
+{
+	RelPlan    *plan = palloc0(sizeof(RelPlan));
+	Relation	rel = table_open(foreigntableid, NoLock);
+	List	   *conditions;
+
+	plan->options = fm_table_options(rel);
+	read_estimates(rel, plan);
+	table_close(rel, NoLock);
+	baserel->fdw_private = plan;
+	baserel->tuples = plan->rows;
+	baserel->pages = (BlockNumber) Min(plan->bytes / BLCKSZ + 1,
+									   MaxBlockNumber);
+	if (plan->options->nkeys == 1)
+		add_unique_key(root, baserel, plan->options);
+	set_baserel_size_estimates(root, baserel);
+	conditions = fm_match_conditions(root, baserel, plan->options,
+									 extract_actual_clauses(baserel->baserestrictinfo,
+															false));
+	if (fm_conditions_prefix(conditions) == plan->options->nkeys)
+		baserel->rows = Min(baserel->rows,
+							fm_conditions_lookups(root, conditions));
+}
+
+double
+fm_conditions_lookups(PlannerInfo *root, List *conditions)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		FmCondition *condition = lfirst(lc);
+
+		if (condition->kind == FM_CONDITION_ANY)
+			return Max(fm_estimate_array_length(root,
+												(Node *) condition->value), 1);
+	}
+	return 1;
+}
+
+/* The part of data blocks that a reader will not find in the cache. */
+static double
+miss_rate(const RelPlan *plan)
+{
+	double		cached = (double) fm_cache_size();
+
+	/* Blocks are cached decompressed, about twice their stored size. */
+	if (plan->bytes * 2 <= cached)
+		return 0.02;
+	return Max(0.02, 1 - cached / (plan->bytes * 2));
+}
+
+static void
+cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
+		  List *conditions, List *clauses, double rows, Cost *startup,
+		  Cost *total)
+{
+	QualCost	quals;
+	double		fetch = random_page_cost * miss_rate(plan);
+	double		probe;
+
+	cost_qual_eval(&quals, clauses, root);
+	*startup = quals.startup + baserel->reltarget->cost.startup;
+	probe = (COST_LOOKUP + plan->runs * COST_RUN_PROBE) * cpu_operator_cost;
+	if (conditions != NIL &&
+		fm_conditions_prefix(conditions) == plan->options->nkeys)
+	{
+		double		lookups = fm_conditions_lookups(root, conditions);
+
+		*total = *startup + lookups * (probe + fetch);
+	}
+	else
+	{
+		double		scanned = plan->rows;
+		double		blocks = plan->blocks;
+
+		if (conditions != NIL)
+		{
+			List	   *bounds = NIL;
+			ListCell   *lc;
+
+			foreach(lc, conditions)
+				bounds = lappend(bounds, ((FmCondition *) lfirst(lc))->clause);
+			scanned *= clauselist_selectivity(root, bounds, baserel->relid,
+											  JOIN_INNER, NULL);
+			blocks *= scanned / Max(plan->rows, 1);
+		}
+		*startup += probe;
+		*total = *startup + blocks * seq_page_cost * miss_rate(plan) +
+			scanned * (quals.per_tuple + COST_ROW_DECODE * cpu_operator_cost);
+	}
+	*total += rows * (cpu_tuple_cost + baserel->reltarget->cost.per_tuple);
+}
+
+/*
+ * The pathkeys that a scan in key order, or in its reverse, has: for as many
+ * leading columns as the query cares for.  Columns whose bytes do not have
+ * their type's order end the list.
+ */
+static List *
+key_pathkeys(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
+			 bool backward)
+{
+	RangeTblEntry *rte = planner_rt_fetch(baserel->relid, root);
+	List	   *pathkeys = NIL;
+	int			i;
+
+	for (i = 0; i < plan->options->nkeys; i++)
+	{
+		AttrNumber	attnum = plan->options->key_attnums[i];
+		bool		desc = plan->options->key_desc[i] != backward;
+		FmTypeForm	form;
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+		Oid			opfamily;
+		Oid			opcintype;
+		Oid			sortop;
+		List	   *one;
+		Expr	   *expr;
+
+		get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
+		fm_schema_type_form(type, typmod, &form);
+		if (form.key_type == FM_KEY_ENUM ||
+			(OidIsValid(collation) && !fm_schema_collation_is_bytes(collation)) ||
+			!fm_key_opfamily(form.base, &opfamily, &opcintype))
+			break;
+		sortop = get_opfamily_member(opfamily, opcintype, opcintype,
+									 desc ? BTGreaterStrategyNumber :
+									 BTLessStrategyNumber);
+		expr = (Expr *) makeVar(baserel->relid, attnum, type, typmod,
+								collation, 0);
+
+		/* As an index on a varchar column has it: relabelled to text. */
+		expr = canonicalize_ec_expression(expr, opcintype, collation);
+		one = fm_build_expression_pathkey(root, expr, sortop, baserel);
+		if (one == NIL)
+			break;
+		if (!list_member_ptr(pathkeys, linitial(one)) &&
+			!EC_MUST_BE_REDUNDANT(((PathKey *) linitial(one))->pk_eclass))
+			pathkeys = lappend(pathkeys, linitial(one));
+	}
+	return truncate_useless_pathkeys(root, baserel, pathkeys);
+}
+
+static void
+add_scan_path(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
+			  List *conditions, List *clauses, double rows, List *pathkeys,
+			  bool backward, Relids required_outer)
+{
+	Cost		startup;
+	Cost		total;
+
+	cost_scan(root, baserel, plan, conditions, clauses, rows, &startup, &total);
+	add_path(baserel, (Path *)
+			 fm_create_foreignscan_path(root, baserel, rows, startup, total,
+										pathkeys, required_outer,
+										list_make1(makeBoolean(backward))));
+}
+
+static bool
+member_is_key_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+					 EquivalenceMember *em, void *arg)
+{
+	Node	   *node = (Node *) em->em_expr;
+
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return IsA(node, Var) && ((Var *) node)->varno == rel->relid &&
+		((Var *) node)->varattno == *(AttrNumber *) arg;
+}
+
+/* The sets of relations whose join clauses might fix key columns. */
+static List *
+outer_sets(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan)
+{
+	List	   *sets = NIL;
+	Relids		all = NULL;
+	int			keyno;
+	ListCell   *lc;
+
+	for (keyno = 0; keyno < plan->options->nkeys; keyno++)
+	{
+		AttrNumber	attnum = plan->options->key_attnums[keyno];
+		List	   *clauses = list_copy(baserel->joininfo);
+
+		if (baserel->has_eclass_joins)
+			clauses = list_concat(clauses,
+								  generate_implied_equalities_for_column(root,
+																		 baserel,
+																		 member_is_key_column,
+																		 &attnum,
+																		 baserel->lateral_referencers));
+		foreach(lc, clauses)
+		{
+			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+			Relids		outer;
+			ListCell   *lc2;
+			bool		known = false;
+
+			if (!join_clause_is_movable_to(rinfo, baserel) ||
+				!fm_is_key_equality(root, baserel, plan->options, keyno,
+									rinfo->clause))
+				continue;
+			outer = bms_union(rinfo->clause_relids, baserel->lateral_relids);
+			outer = bms_del_member(outer, baserel->relid);
+			if (bms_is_empty(outer))
+				continue;
+			all = bms_add_members(all, outer);
+			foreach(lc2, sets)
+				known |= bms_equal(lfirst(lc2), outer);
+			if (!known)
+				sets = lappend(sets, outer);
+		}
+	}
+	foreach(lc, sets)
+		if (bms_equal(lfirst(lc), all))
+			return sets;
+	return all == NULL ? sets : lappend(sets, all);
+}
+
+void
+fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
+{
+	RelPlan    *plan = baserel->fdw_private;
+	List	   *clauses = extract_actual_clauses(baserel->baserestrictinfo,
+												 false);
+	List	   *conditions = fm_match_conditions(root, baserel, plan->options,
+												 clauses);
+	int			prefix = fm_conditions_prefix(conditions);
+	List	   *forward = NIL;
+	List	   *reverse = NIL;
+	ListCell   *lc;
+
+	if (prefix < plan->options->nkeys)
+	{
+		forward = key_pathkeys(root, baserel, plan, false);
+		reverse = key_pathkeys(root, baserel, plan, true);
+	}
+	add_scan_path(root, baserel, plan, conditions, clauses, baserel->rows,
+				  forward, false, baserel->lateral_relids);
+	if (reverse != NIL)
+		add_scan_path(root, baserel, plan, conditions, clauses, baserel->rows,
+					  reverse, true, baserel->lateral_relids);
+
+	foreach(lc, outer_sets(root, baserel, plan))
+	{
+		Relids		outer = lfirst(lc);
+		ParamPathInfo *info = get_baserel_parampathinfo(root, baserel, outer);
+		List	   *all = list_concat_copy(clauses,
+										   extract_actual_clauses(info->ppi_clauses,
+																  false));
+
+		conditions = fm_match_conditions(root, baserel, plan->options, all);
+		if (fm_conditions_prefix(conditions) <= prefix)
+			continue;
+		if (fm_conditions_prefix(conditions) == plan->options->nkeys)
+			info->ppi_rows = Min(info->ppi_rows,
+								 fm_conditions_lookups(root, conditions));
+		add_scan_path(root, baserel, plan, conditions, all, info->ppi_rows,
+					  NIL, false, outer);
+	}
+}
+
+/* The columns that the scan must decode, as a list of attnums. */
+static List *
+needed_columns(RelOptInfo *baserel, List *quals, const RelPlan *plan,
+			   TupleDesc desc)
+{
+	Bitmapset  *used = NULL;
+	List	   *attnums = NIL;
+	bool		whole;
+	int			i;
+
+	pull_varattnos((Node *) baserel->reltarget->exprs, baserel->relid, &used);
+	pull_varattnos((Node *) quals, baserel->relid, &used);
+	whole = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
+	for (i = 1; i <= desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i - 1)->attisdropped &&
+			(whole ||
+			 bms_is_member(i - FirstLowInvalidHeapAttributeNumber, used)))
+			attnums = lappend_int(attnums, i);
+	}
+	return attnums;
+}
+
+/* Whether rows are read in order to be changed or locked. */
+static FmScanLocking
+locking_of(PlannerInfo *root, RelOptInfo *baserel)
+{
+	PlanRowMark *mark;
+
+	if (bms_is_member(baserel->relid, root->all_result_relids))
+		return FM_SCAN_WILL_CHANGE;
+	mark = get_plan_rowmark(root->rowMarks, baserel->relid);
+	if (mark == NULL || mark->strength == LCS_NONE)
+		return FM_SCAN_READS;
+	if (mark->waitPolicy != LockWaitBlock)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("NOWAIT and SKIP LOCKED are not supported for foreign table \"%s\"",
+						get_rel_name(planner_rt_fetch(baserel->relid,
+													  root)->relid)),
+				 errdetail("A row lock joins the conflict check at commit; nothing is known before.")));
+	return FM_SCAN_LOCKS;
+}
+
+ForeignScan *
+fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
+				 ForeignPath *best_path, List *tlist, List *scan_clauses,
+				 Plan *outer_plan)
+{
+	RelPlan    *plan = baserel->fdw_private;
+	Relation	rel = table_open(foreigntableid, NoLock);
+	List	   *clauses = extract_actual_clauses(scan_clauses, false);
+	List	   *conditions = fm_match_conditions(root, baserel, plan->options,
+												 clauses);
+	List	   *condition_clauses = NIL;
+	List	   *values = NIL;
+	List	   *kinds = NIL;
+	List	   *private[FM_SCAN_NPRIVATE];
+	List	   *local;
+	ListCell   *lc;
+	ForeignScan *scan;
+
+	foreach(lc, conditions)
+	{
+		FmCondition *condition = lfirst(lc);
+
+		condition_clauses = list_append_unique_ptr(condition_clauses,
+												   condition->clause);
+		kinds = lappend_int(kinds, condition->keyno);
+		kinds = lappend_int(kinds, condition->kind);
+		if (condition->value != NULL)
+			values = lappend(values, condition->value);
+	}
+	local = list_difference_ptr(clauses, condition_clauses);
+
+	private[FM_SCAN_BACKWARD] = best_path->fdw_private;
+	private[FM_SCAN_CONDITIONS] = kinds;
+	private[FM_SCAN_COLUMNS] = needed_columns(baserel, clauses, plan,
+											  RelationGetDescr(rel));
+	private[FM_SCAN_LOCKING] =
+		list_make1(makeInteger(locking_of(root, baserel)));
+	table_close(rel, NoLock);
+	scan = make_foreignscan(tlist, local, baserel->relid, values,
+							list_make4(private[0], private[1], private[2],
+									   private[3]),
+							NIL, condition_clauses, outer_plan);
+	return scan;
+}
+
+/*
+ * Workers read the leader's HEAD, which needs shared memory, and would not
+ * see the transaction's own changes.
+ */
+bool
+fmIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
+							RangeTblEntry *rte)
+{
+	return fm_snapshot_parallel_ok() && !fm_xact_has_writes(NULL);
+}

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * quals.h
+ *	  Which clauses of a query are conditions on the key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_QUALS_H
+#define FM_QUALS_H
+
+#include "nodes/pathnodes.h"
+
+#include "fdw/option.h"
+
+typedef enum FmConditionKind
+{
+	FM_CONDITION_EQ,			/* column = value */
+	FM_CONDITION_ANY,			/* column = ANY (value) */
+	FM_CONDITION_NULL,			/* column IS NULL */
+	FM_CONDITION_LT,
+	FM_CONDITION_LE,
+	FM_CONDITION_GE,
+	FM_CONDITION_GT
+} FmConditionKind;
+
+typedef struct FmCondition
+{
+	FmConditionKind kind;
+	int			keyno;			/* from 0 */
+	Expr	   *value;			/* NULL for FM_CONDITION_NULL */
+	Expr	   *clause;			/* that it stands for, exactly */
+} FmCondition;
+
+/*
+ * The conditions among clauses (bare, without RestrictInfo) that narrow a
+ * scan: at most one equality or NULL test for each column of a prefix of the
+ * key, then bounds on the column after it.  Each is implied by, and implies,
+ * its clause.  A clause that stands here need not be a local filter.
+ */
+extern List *fm_match_conditions(PlannerInfo *root, RelOptInfo *rel,
+								 const FmTableOptions *options,
+								 List *clauses);
+
+/* Number of leading key columns that conditions fix to a value (or a list). */
+extern int	fm_conditions_prefix(List *conditions);
+
+/*
+ * True if clause is an equality on key column keyno that could serve a
+ * parameterized path.
+ */
+extern bool fm_is_key_equality(PlannerInfo *root, RelOptInfo *rel,
+							   const FmTableOptions *options, int keyno,
+							   Expr *clause);
+
+/* The btree family and input type of a key column's default order. */
+extern bool fm_key_opfamily(Oid type, Oid *opfamily, Oid *opcintype);
+
+#endif							/* FM_QUALS_H */

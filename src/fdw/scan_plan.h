@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_plan.h
+ *	  What plan.c tells scan.c: fdw_private, list by list.  The values of
+ *	  conditions, in the same order, are in fdw_exprs; their clauses in
+ *	  fdw_recheck_quals.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_SCAN_PLAN_H
+#define FM_SCAN_PLAN_H
+
+#include "nodes/pathnodes.h"
+
+enum FmScanPrivate
+{
+	FM_SCAN_BACKWARD,			/* one Boolean */
+	FM_SCAN_CONDITIONS,			/* key number and FmConditionKind of each */
+	FM_SCAN_COLUMNS,			/* attnums to decode */
+	FM_SCAN_LOCKING,			/* one Integer, FmScanLocking */
+	FM_SCAN_NPRIVATE
+};
+
+typedef enum FmScanLocking
+{
+	FM_SCAN_READS,
+	FM_SCAN_WILL_CHANGE,		/* rows will be updated or deleted: by full key,
+								 * writers of this cluster queue */
+	FM_SCAN_LOCKS				/* FOR UPDATE and the like: the same, and the
+								 * keys join the conflict check */
+} FmScanLocking;
+
+/* Look-ups that conditions with a full key mean: 1, or the list's length. */
+extern double fm_conditions_lookups(PlannerInfo *root, List *conditions);
+
+#endif							/* FM_SCAN_PLAN_H */
