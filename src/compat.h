@@ -17,6 +17,23 @@
 #error "values are stored as images of little-endian servers"
 #endif
 
+/* Goes before a declaration. */
+#if PG_VERSION_NUM >= 180000
+#define FM_NORETURN pg_noreturn
+#else
+#define FM_NORETURN pg_attribute_noreturn()
+#endif
+
+/* Extensions may name their wait events. */
+#if PG_VERSION_NUM >= 170000
+#define FM_NAMED_WAIT_EVENTS
+#endif
+
+/* A snapshot's data has been collected; core dropped the code in 17. */
+#ifndef ERRCODE_SNAPSHOT_TOO_OLD
+#define ERRCODE_SNAPSHOT_TOO_OLD MAKE_SQLSTATE('7', '2', '0', '0', '0')
+#endif
+
 /* True if a collation compares bytes. */
 static inline bool
 fm_collation_is_c(Oid collation)

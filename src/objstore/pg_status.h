@@ -9,6 +9,7 @@
 #define FM_PG_STATUS_H
 
 #include "base/status.h"
+#include "compat.h"
 #include "objstore/store.h"
 
 /* SQLSTATE of a status (an errcode value). */
@@ -20,12 +21,25 @@ extern int	fm_status_sqlstate(FmStatus status);
  * fault's phrase as detail).  FM_UNSUPPORTED gives 0A000 and the hint that
  * the table must be rebuilt.  offset is added to the fault's.
  */
-extern void fm_raise_object_fault(FmStore *store, FmObjectKind kind,
-								  const FmId *id, uint64_t offset,
-								  const FmFault *fault) pg_attribute_noreturn();
+FM_NORETURN extern void fm_raise_object_fault(FmStore *store,
+											  FmObjectKind kind,
+											  const FmId *id,
+											  uint64_t offset,
+											  const FmFault *fault);
 
 /* The same for HEAD. */
-extern void fm_raise_head_fault(FmStore *store, const FmFault *fault) pg_attribute_noreturn();
+FM_NORETURN extern void fm_raise_head_fault(FmStore *store,
+											const FmFault *fault);
+
+/*
+ * Raises for an object that HEAD named and the store has not: 72000 if the
+ * log floor has passed "version", the one that was being read, so that the
+ * object may have been collected; else XX001.  Reads HEAD.
+ */
+FM_NORETURN extern void fm_raise_missing_object(FmStore *store,
+												FmObjectKind kind,
+												const FmId *id,
+												uint64_t version);
 
 /* Raises for a status of an encoder (memory, limits); OK returns. */
 extern void fm_check_status(FmStatus status, const char *what);

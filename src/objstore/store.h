@@ -9,8 +9,11 @@
  * an error; what a caller must decide upon is a result.
  *
  * An FmStore is backend-local, lives in a child of CacheMemoryContext and is
- * shared by every user of the same (server, user mapping) in this backend; it
- * is dropped when the catalog entry changes and nobody uses it.
+ * shared by every user of the same (server, user mapping) in this backend.
+ * One whose catalog entry changed is freed by a later transaction's
+ * fm_store_open, once its refcount is 0: who keeps a pointer beyond his
+ * transaction raises refcount, or puts what he keeps into store->context or
+ * under a reset callback of it.  A store's location never changes.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,12 +83,14 @@ typedef struct FmStoreOps
 							   const FmId *id);
 	void		(*append) (FmObjectWriter *writer, FmSlice bytes);
 	void		(*finish) (FmObjectWriter *writer);
+	/* Drops an unfinished writer, and what it wrote if that can be done. */
 	void		(*abandon) (FmObjectWriter *writer);
 
 	/*
-	 * Reads HEAD unless it is still what *tag says.  *tag is NULL at first;
-	 * a new one is allocated in the store's context and replaces it.  *bytes
-	 * is palloc'd in the current context.
+	 * Reads HEAD unless it is still what *tag says.  *tag is NULL at first; a
+	 * new one is allocated in the store's context and replaces it.  *bytes is
+	 * palloc'd in the current context.  MISSING is only answered without a
+	 * tag: a HEAD that was there and is gone is an error.
 	 */
 	FmHeadReadResult (*read_head) (FmStore *store, FmHeadTag **tag,
 								   FmSlice *bytes);
@@ -96,8 +101,8 @@ typedef struct FmStoreOps
 	 * NULL, if there is none.  Raises only where HEAD surely stays as it was
 	 * (before the step that publishes); a failure after it is UNKNOWN, with
 	 * the reason in a LOG message.  deadline: lock waits end with an error
-	 * (57014) then.  Interrupts act while it waits for the lock, and not
-	 * between the publishing step and the return.
+	 * (57014) then; DT_NOEND for none.  Interrupts act while it waits for the
+	 * lock, and not between the publishing step and the return.
 	 */
 	FmCasResult (*cas_head) (FmStore *store, const FmHeadIdentity *expected,
 							 FmSlice bytes, TimestampTz deadline);
@@ -127,8 +132,8 @@ struct FmStore
 	FmStoreOptions options;
 	MemoryContext context;
 	int			refcount;		/* pins by transactions and scans */
-	bool		stale;			/* the catalog entry changed: drop at refcount
-								 * 0 */
+	bool		stale;			/* the catalog entry changed since the last
+								 * fm_store_open */
 };
 
 /*
