@@ -4,6 +4,8 @@
 #   make installcheck      regression tests on a running server of yours
 #   make test              every test, on private servers of its own
 #   make fuzz              longer fuzzing of the decoders
+#   make fuzz-sql SECONDS=600 SEED=1
+#                          longer random statements, beside a native table
 #   make demo, make bench  see README.md
 #
 # WERROR=1 makes warnings errors, as the project's own checks do.
@@ -41,7 +43,7 @@ endif
 -include $(OBJS:.o=.d)
 $(OBJS:.o=.bc): %.bc: %.o
 
-.PHONY: test fuzz demo bench
+.PHONY: test fuzz fuzz-sql demo bench
 
 test:
 	@tests/run
@@ -49,6 +51,13 @@ test:
 fuzz:
 	@tests/install-deps build test
 	$(MAKE) -C tests/fuzz fuzz
+
+SECONDS ?= 60
+SEED ?= 1
+
+fuzz-sql: all
+	@tests/install-deps build test
+	@tests/differential/run --seconds $(SECONDS) --seed $(SEED)
 
 demo:
 	@tests/demo/demo
