@@ -21,7 +21,7 @@ typedef enum FmWaitEvent
 	FM_WAIT_HEAD_LOCK,
 	FM_WAIT_DIRECTORY_SYNC,
 	FM_WAIT_BLOCK_LOAD			/* another backend loads the block */
-}			FmWaitEvent;
+} FmWaitEvent;
 #define FM_NWAIT_EVENTS (FM_WAIT_BLOCK_LOAD + 1)
 
 /*
