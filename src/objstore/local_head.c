@@ -179,6 +179,7 @@ fm_local_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 			raise_head_error(path, "file \"%s\" was removed while in use");
 		free_tag(new);
 		store->unfinished = NULL;
+		store->checked = false;
 		return FM_HEAD_MISSING;
 	}
 	if (fstat(new->fd, &st) != 0)
