@@ -290,17 +290,30 @@ fm_schema_describe(TupleDesc desc, const char *const *names,
 	return table;
 }
 
-/* "type COLLATE name", for messages. */
+/*
+ * A column's type for messages.  A modifier is shown as SQL writes it if the
+ * type is known here, since the local column has it too.
+ */
 static char *
-column_text(const FmColumn *column)
+column_text(const FmColumn *column, bool is_known)
 {
+	char	   *name = pnstrdup((const char *) column->type_name.data,
+								column->type_name.len);
 	StringInfoData s;
+	Oid			type;
 
 	initStringInfo(&s);
-	appendStringInfo(&s, "%.*s", (int) column->type_name.len,
-					 (const char *) column->type_name.data);
-	if (column->typmod >= 0)
-		appendStringInfo(&s, " (type modifier %d)", column->typmod);
+	if (column->typmod >= 0 && is_known)
+	{
+		type = DatumGetObjectId(DirectFunctionCall1(regtypein,
+													CStringGetDatum(name)));
+		appendStringInfoString(&s, format_type_with_typemod(type,
+															column->typmod));
+	}
+	else if (column->typmod >= 0)
+		appendStringInfo(&s, "%s (type modifier %d)", name, column->typmod);
+	else
+		appendStringInfoString(&s, name);
 	if (column->collation.len > 0)
 		appendStringInfo(&s, " with collation %.*s",
 						 (int) column->collation.len,
@@ -370,13 +383,15 @@ static void
 raise_column_mismatch(const FmColumn *mine, const FmColumn *its,
 					  const char *relname)
 {
+	bool		same_type = fm_slice_eq(mine->type_name, its->type_name);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("column \"%.*s\" of foreign table \"%s\" does not match the stored table",
 					(int) mine->name.len, (const char *) mine->name.data,
 					relname),
 			 errdetail("The foreign table has %s, the store has %s.",
-					   column_text(mine), column_text(its)),
+					   column_text(mine, true), column_text(its, same_type)),
 			 errhint("Declare the column as the store has it, or set the option \"column_name\".")));
 }
 

@@ -26,3 +26,9 @@ AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 CREATE FUNCTION fm_test_damage(row_value anyelement, descending bool[],
 	OUT noticed int, OUT harmless int)
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+-- The row read through another type with the same key.
+CREATE FUNCTION fm_test_read_as(row_value anyelement, descending bool[],
+	target record, OUT missing int, OUT complete bool, OUT before text,
+	OUT after text)
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT;

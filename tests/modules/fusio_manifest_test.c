@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -28,11 +29,13 @@ PG_FUNCTION_INFO_V1(fm_test_round_trip);
 PG_FUNCTION_INFO_V1(fm_test_row_size);
 PG_FUNCTION_INFO_V1(fm_test_key_input);
 PG_FUNCTION_INFO_V1(fm_test_damage);
+PG_FUNCTION_INFO_V1(fm_test_read_as);
 
 /* A row argument, encoded. */
 typedef struct FmTestRow
 {
 	TupleDesc	desc;
+	FmTable    *table;
 	Datum	   *values;
 	bool	   *isnull;
 	FmTupleCodec *codec;
@@ -52,33 +55,22 @@ slice_bytea(FmSlice s)
 	return result;
 }
 
-static void
-encode_argument(FunctionCallInfo fcinfo, FmTestRow *r)
+/* Describes the type of a composite value, whose first columns are the key. */
+static FmTable *
+describe_argument(HeapTupleHeader header, ArrayType * descending,
+				  TupleDesc *desc, const char ***names)
 {
-	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
-	ArrayType  *descending = PG_GETARG_ARRAYTYPE_P(1);
-	HeapTupleData tuple;
-	const char **names;
 	FmKeySpec  *keys;
 	Datum	   *flags;
-	FmTable    *table;
 	int			nkeys;
 	int			i;
 
-	r->desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
-										  HeapTupleHeaderGetTypMod(header));
-	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-	ItemPointerSetInvalid(&tuple.t_self);
-	tuple.t_tableOid = InvalidOid;
-	tuple.t_data = header;
-	r->values = palloc0(sizeof(Datum) * r->desc->natts);
-	r->isnull = palloc0(sizeof(bool) * r->desc->natts);
-	heap_deform_tuple(&tuple, r->desc, r->values, r->isnull);
-
-	names = palloc0(sizeof(char *) * r->desc->natts);
-	for (i = 0; i < r->desc->natts; i++)
-		if (!TupleDescAttr(r->desc, i)->attisdropped)
-			names[i] = NameStr(TupleDescAttr(r->desc, i)->attname);
+	*desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
+										HeapTupleHeaderGetTypMod(header));
+	*names = palloc0(sizeof(char *) * (*desc)->natts);
+	for (i = 0; i < (*desc)->natts; i++)
+		if (!TupleDescAttr(*desc, i)->attisdropped)
+			(*names)[i] = NameStr(TupleDescAttr(*desc, i)->attname);
 	deconstruct_array(descending, BOOLOID, 1, true, TYPALIGN_CHAR, &flags,
 					  NULL, &nkeys);
 	keys = palloc(sizeof(FmKeySpec) * nkeys);
@@ -87,10 +79,28 @@ encode_argument(FunctionCallInfo fcinfo, FmTestRow *r)
 		keys[i].attnum = (AttrNumber) (i + 1);
 		keys[i].desc = DatumGetBool(flags[i]);
 	}
-	table = fm_schema_describe(r->desc, names, keys, nkeys,
-							   CurrentMemoryContext);
-	r->codec = fm_tuple_codec_create(r->desc, names, table, table, "test",
-									 CurrentMemoryContext);
+	return fm_schema_describe(*desc, *names, keys, nkeys,
+							  CurrentMemoryContext);
+}
+
+static void
+encode_argument(FunctionCallInfo fcinfo, FmTestRow *r)
+{
+	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
+	HeapTupleData tuple;
+	const char **names;
+
+	r->table = describe_argument(header, PG_GETARG_ARRAYTYPE_P(1), &r->desc,
+								 &names);
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	r->values = palloc0(sizeof(Datum) * r->desc->natts);
+	r->isnull = palloc0(sizeof(bool) * r->desc->natts);
+	heap_deform_tuple(&tuple, r->desc, r->values, r->isnull);
+	r->codec = fm_tuple_codec_create(r->desc, names, r->table, r->table,
+									 "test", CurrentMemoryContext);
 	r->alloc = fm_palloc_alloc(CurrentMemoryContext);
 	fm_buf_init(&r->key, &r->alloc);
 	fm_buf_init(&r->row, &r->alloc);
@@ -297,4 +307,65 @@ fm_test_damage(PG_FUNCTION_ARGS)
 	values[0] = Int32GetDatum(noticed);
 	values[1] = Int32GetDatum(harmless);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, isnull)));
+}
+
+/*
+ * Reads the row through another type: columns that it lacks, or that the row
+ * lacks.  Once with the table as it was, once with the columns added.
+ */
+Datum
+fm_test_read_as(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader target = PG_GETARG_HEAPTUPLEHEADER(2);
+	FmTestRow	r;
+	FmBuf		raw;
+	FmDataBlock block;
+	FmFault		fault;
+	TupleDesc	result_desc;
+	TupleDesc	desc;
+	const char **names;
+	FmTable    *local;
+	Datum		results[4];
+	bool		nulls[4] = {false, false, false, false};
+	Datum	   *values;
+	bool	   *isnull;
+	int			pass;
+
+	if (get_call_result_type(fcinfo, NULL, &result_desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	encode_argument(fcinfo, &r);
+	make_block(&r, &raw, &block);
+	local = describe_argument(target, PG_GETARG_ARRAYTYPE_P(1), &desc, &names);
+	values = palloc0(sizeof(Datum) * desc->natts);
+	isnull = palloc(sizeof(bool) * desc->natts);
+	for (pass = 0; pass < 2; pass++)
+	{
+		FmTable    *stored = pass == 0 ? r.table :
+		fm_schema_extend(local, r.table, CurrentMemoryContext);
+		FmTupleCodec *codec = fm_tuple_codec_create(desc, names, local, stored,
+													"test",
+													CurrentMemoryContext);
+		FmTupleProjection *all = fm_tuple_projection_create(codec, NULL,
+															CurrentMemoryContext);
+		HeapTuple	tuple;
+
+		if (fm_tuple_check_rows(codec, &block, &fault) != FM_OK)
+			elog(ERROR, "check refused a row of ours: %s", fault.what);
+		memset(isnull, true, desc->natts);
+		fm_tuple_decode(all, fm_key_table_suffix(&block.keys, 0),
+						fm_data_block_row(&block, 0), values, isnull,
+						CurrentMemoryContext);
+		tuple = heap_form_tuple(desc, values, isnull);
+		results[2 + pass] = CStringGetTextDatum(OidOutputFunctionCall(F_RECORD_OUT,
+																	  heap_copy_tuple_as_datum(tuple, desc)));
+		if (pass == 0)
+		{
+			results[0] = Int32GetDatum(fm_tuple_codec_missing(codec));
+			results[1] = BoolGetDatum(fm_tuple_codec_is_complete(codec));
+		}
+		else if (fm_tuple_codec_missing(codec) != 0)
+			elog(ERROR, "columns are missing after they were added");
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_desc, results,
+													  nulls)));
 }
