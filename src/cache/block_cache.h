@@ -21,55 +21,13 @@
 #ifndef FM_BLOCK_CACHE_H
 #define FM_BLOCK_CACHE_H
 
-#include "lib/ilist.h"
-#include "utils/resowner.h"
-
-#include "format/format.h"
-
-typedef enum FmCacheKind
-{
-	FM_CACHE_DATA,
-	FM_CACHE_PARTITION,			/* index partitions; kept before data */
-	FM_CACHE_TOP,				/* top indexes and run tails */
-	FM_CACHE_PAGE				/* level, table and log pages */
-} FmCacheKind;
-#define FM_CACHE_NKINDS (FM_CACHE_PAGE + 1)
-
-typedef struct FmCacheKey
-{
-	FmId		object;
-	uint64		offset;
-} FmCacheKey;
+#include "cache/block_cache_slot.h"
 
 /* Where a block was last seen: tried before the hash table. Zero: nowhere. */
 typedef struct FmCacheHint
 {
 	uint32		slot;			/* 1 + slot number */
 } FmCacheHint;
-
-typedef enum FmPinState
-{
-	FM_PIN_NONE,
-	FM_PIN_SHARED,				/* a slot of the cache */
-	FM_PIN_LOADING,				/* a loading mark, perhaps with a slot */
-	FM_PIN_LOCAL				/* backend memory: no slot was to be had */
-} FmPinState;
-
-/*
- * A pin.  Zero-initialised it holds nothing.  Must not move while it holds
- * something, and must be released (or its resource owner must) before its
- * memory goes.
- */
-typedef struct FmCachePin
-{
-	const uint8_t *data;		/* MAXALIGNed; NULL when nothing is held */
-	uint32		size;			/* bytes */
-	FmPinState	state;
-	uint32		slot;			/* 1 + slot number */
-	dlist_node	node;			/* in the owner's list */
-	ResourceOwner owner;
-	void	   *local;			/* palloc'd bytes of FM_PIN_LOCAL */
-} FmCachePin;
 
 typedef enum FmCacheResult
 {
@@ -80,22 +38,9 @@ typedef enum FmCacheResult
 } FmCacheResult;
 
 /*
- * Looks a block up.  A pin that holds something is released first, except
- * that a pin on the very block stays.  "use" counts the hit for the clock
- * (full scans pass false).  With the switch enable_cache off, callers use
- * fm_cache_local for data blocks instead.
- */
-extern FmCacheResult fm_cache_lookup(const FmCacheKey *key, FmCacheKind kind,
-									 bool use, FmCacheHint *hint,
-									 FmCachePin *pin);
-
-/* Fast path of the above: pins through the hint alone, or does nothing. */
-extern bool fm_cache_try_hint(const FmCacheKey *key, const FmCacheHint *hint,
-							  FmCachePin *pin);
-
-/*
  * Memory for the block that this pin is to load: a slot of the cache, or
- * backend memory if none can be had.  The caller fills size bytes.
+ * backend memory if none can be had.  The caller fills size bytes.  May be
+ * called again, with another size.
  */
 extern uint8_t *fm_cache_reserve(FmCachePin *pin, uint32 size);
 
@@ -111,15 +56,15 @@ extern void fm_cache_wait(const FmCacheKey *key);
 /* Makes the pin hold size bytes of backend memory, outside the cache. */
 extern uint8_t *fm_cache_local(FmCachePin *pin, uint32 size);
 
-/* Releases whatever the pin holds. */
-extern void fm_cache_release(FmCachePin *pin);
-
-/* Shared memory, for the hooks of _PG_init.  cache_size in bytes. */
+/*
+ * Shared memory, for the hooks of _PG_init.  cache_size in bytes.  The
+ * caller of fm_cache_shmem_init holds AddinShmemInitLock.
+ */
 extern Size fm_cache_shmem_size(Size cache_size);
 extern void fm_cache_shmem_init(Size cache_size);
 extern bool fm_cache_is_shared(void);
 
-/* Drops every unpinned block (cache_reset). */
+/* Drops every unpinned block, and sets the counters to zero. */
 extern void fm_cache_reset(void);
 
 /* Counters of one kind, since start or reset. */
@@ -133,7 +78,117 @@ typedef struct FmCacheStats
 	uint64		pins;			/* now */
 } FmCacheStats;
 
+/*
+ * Other backends' counts arrive at the end of their transactions, or some
+ * misses later.
+ */
 extern void fm_cache_stats(FmCacheKind kind, FmCacheStats *stats);
 extern Size fm_cache_size(void);
+
+/* The parts of the inline functions below that are not fast paths. */
+extern void fm_cache_release_slow(FmCachePin *pin);
+extern FmCacheResult fm_cache_search(const FmCacheKey *key, FmCacheKind kind,
+									 bool use, FmCacheHint *hint,
+									 FmCachePin *pin);
+
+/* Releases whatever the pin holds. */
+static inline void
+fm_cache_release(FmCachePin *pin)
+{
+	FmPinEntry *entry;
+
+	if (pin->state == FM_PIN_NONE)
+		return;
+	if (unlikely(pin->state != FM_PIN_SHARED ||
+				 (entry = fm_cache_pin_entry(pin)) == NULL))
+	{
+		fm_cache_release_slow(pin);
+		return;
+	}
+	pg_atomic_fetch_sub_u64(&fm_cache_process.slots[pin->slot - 1].state, 1);
+	fm_cache_free_entry(entry);
+	pin->state = FM_PIN_NONE;
+	pin->data = NULL;
+}
+
+/* Pins the block for a pin that holds nothing, if the hint is right. */
+static inline bool
+fm_cache_pin_hint(const FmCacheKey *key, const FmCacheHint *hint, bool use,
+				  FmCachePin *pin)
+{
+	FmSlotHeader *slot;
+	uint64		state;
+
+	if (hint->slot == 0 || unlikely(fm_cache_process.free_entry == 0))
+		return false;
+	slot = &fm_cache_process.slots[hint->slot - 1];
+	state = pg_atomic_fetch_add_u64(&slot->state, 1);
+	if (unlikely((state & FM_SLOT_VALID) == 0 ||
+				 !fm_cache_key_eq(&slot->key, key)))
+	{
+		pg_atomic_fetch_sub_u64(&slot->state, 1);
+		return false;
+	}
+	if (use)
+		fm_cache_count_use(slot);
+	fm_cache_take_entry(pin, FM_PIN_SHARED, hint->slot);
+	pin->data = fm_cache_process.data +
+		(Size) (hint->slot - 1) * FM_CACHE_UNIT_SIZE;
+	pin->size = slot->size;
+	fm_cache_process.hits[slot->kind]++;
+	return true;
+}
+
+/*
+ * Fast path of fm_cache_lookup: releases what the pin holds and pins the
+ * block through the hint alone, or does not.
+ */
+static inline bool
+fm_cache_try_hint(const FmCacheKey *key, const FmCacheHint *hint,
+				  FmCachePin *pin)
+{
+	fm_cache_release(pin);
+	return fm_cache_pin_hint(key, hint, true, pin);
+}
+
+/* True if the pin holds this very block. */
+static inline bool
+fm_cache_holds(const FmCachePin *pin, const FmCacheKey *key)
+{
+	FmPinEntry *entry;
+
+	if (pin->state != FM_PIN_SHARED && pin->state != FM_PIN_LOCAL)
+		return false;
+	entry = fm_cache_pin_entry(pin);
+	if (unlikely(entry == NULL))
+		return false;
+	if (likely(pin->state == FM_PIN_SHARED))
+		return fm_cache_key_eq(&fm_cache_process.slots[pin->slot - 1].key,
+							   key);
+	return entry->keyed && fm_cache_key_eq(&entry->key, key);
+}
+
+/*
+ * Looks a block up.  A pin that holds something is released first, except
+ * that a pin on the very block stays.  "use" counts the hit for the clock;
+ * full scans pass false, and what they load makes room for what they load
+ * next.  hint, which may be NULL, is tried and brought up to date.  With the
+ * switch enable_cache off, callers use fm_cache_local for data blocks
+ * instead.
+ */
+static inline FmCacheResult
+fm_cache_lookup(const FmCacheKey *key, FmCacheKind kind, bool use,
+				FmCacheHint *hint, FmCachePin *pin)
+{
+	if (fm_cache_holds(pin, key))
+	{
+		fm_cache_process.hits[kind]++;
+		return FM_CACHE_HIT;
+	}
+	fm_cache_release(pin);
+	if (hint != NULL && likely(fm_cache_pin_hint(key, hint, use, pin)))
+		return FM_CACHE_HIT;
+	return fm_cache_search(key, kind, use, hint, pin);
+}
 
 #endif							/* FM_BLOCK_CACHE_H */
