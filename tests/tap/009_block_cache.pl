@@ -50,7 +50,7 @@ sub client
 			$blocks, $rate)");
 		$client->cancel if rand() < 0.2 && !$client->is_ready(rand 0.1);
 		$result = $client->result;
-		if ($result->{lost})
+		if ($result->{lost} || ($result->{sqlstate} // '') eq '57P01')
 		{
 			$client = connect_to($node);
 			next;
