@@ -229,29 +229,44 @@ close_object(FmLocalObject *object)
 	object->file = 0;
 }
 
+static inline bool
+is_object(const FmLocalObject *object, FmObjectKind kind, const FmId *id)
+{
+	return object->file > 0 && object->kind == kind &&
+		fm_id_eq(&object->id, id);
+}
+
 /* The object's open file; NULL if there is no such object. */
 static FmLocalObject *
 open_object(FmLocalStore *store, FmObjectKind kind, const FmId *id)
 {
-	FmLocalObject *object;
+	FmLocalObject *set;
+	FmLocalObject object;
 	char		name[FM_OBJECT_NAME_SIZE];
 	char		path[FM_LOCAL_PATH_SIZE];
-	uint32		i;
+	int			i;
 
 	/* The id is random: any of its bytes is a hash. */
-	memcpy(&i, id->bytes + 4, sizeof(i));
-	object = &store->objects[i % FM_LOCAL_OPEN_OBJECTS];
-	if (object->file > 0 && object->kind == kind && fm_id_eq(&object->id, id))
-		return object;
-	close_object(object);
+	set = store->objects[id->bytes[4] % FM_LOCAL_OBJECT_SETS];
+	if (is_object(&set[0], kind, id))
+		return &set[0];
+	for (i = 1; i < FM_LOCAL_OBJECT_WAYS; i++)
+	{
+		if (is_object(&set[i], kind, id))
+		{
+			object = set[i];
+			memmove(&set[1], &set[0], sizeof(object) * i);
+			set[0] = object;
+			return &set[0];
+		}
+	}
 	fm_object_name(kind, id, name);
 	fm_local_path(store, name, path);
-	object->file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
-	if (object->file < 0)
+	object.file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
+	if (object.file < 0)
 	{
 		int			err = errno;
 
-		object->file = 0;
 		if (err == ENOENT)
 			return NULL;
 		ereport(ERROR,
@@ -259,9 +274,12 @@ open_object(FmLocalStore *store, FmObjectKind kind, const FmId *id)
 				 errmsg("could not open file \"%s\": %m", path),
 				 fm_local_errhint(err)));
 	}
-	object->kind = kind;
-	object->id = *id;
-	return object;
+	object.kind = kind;
+	object.id = *id;
+	close_object(&set[FM_LOCAL_OBJECT_WAYS - 1]);
+	memmove(&set[1], &set[0], sizeof(object) * (FM_LOCAL_OBJECT_WAYS - 1));
+	set[0] = object;
+	return &set[0];
 }
 
 /* Reads one range; an error code of errno, or 0 and how much there was. */
@@ -380,9 +398,13 @@ close_store(void *arg)
 {
 	FmLocalStore *store = arg;
 	int			i;
+	int			way;
 
-	for (i = 0; i < FM_LOCAL_OPEN_OBJECTS; i++)
-		close_object(&store->objects[i]);
+	for (i = 0; i < FM_LOCAL_OBJECT_SETS; i++)
+	{
+		for (way = 0; way < FM_LOCAL_OBJECT_WAYS; way++)
+			close_object(&store->objects[i][way]);
+	}
 	fm_local_free_tags(store);
 }
 

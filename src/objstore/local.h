@@ -21,8 +21,9 @@
 
 #include "objstore/store.h"
 
-/* Objects whose files stay open for reading. */
-#define FM_LOCAL_OPEN_OBJECTS 64
+/* Objects whose files stay open for reading: so many, in sets by id. */
+#define FM_LOCAL_OBJECT_SETS 32
+#define FM_LOCAL_OBJECT_WAYS 4
 
 /* Room for the location, a slash, the name of an object and a NUL. */
 #define FM_LOCAL_PATH_SIZE (MAXPGPATH + FM_OBJECT_NAME_SIZE)
@@ -40,7 +41,7 @@ typedef struct FmLocalStore
 	char	   *path;			/* of the location, canonical */
 	bool		checked;		/* it was seen to be a directory that may be
 								 * used */
-	FmLocalObject objects[FM_LOCAL_OPEN_OBJECTS];	/* by hash of the id */
+	FmLocalObject objects[FM_LOCAL_OBJECT_SETS][FM_LOCAL_OBJECT_WAYS];	/* latest first */
 
 	/*
 	 * Directories of objects whose names are known to be durable: bit hh is
