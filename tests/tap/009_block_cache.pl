@@ -115,8 +115,38 @@ for my $size (256, 1024, 8192)
 	$node->stop;
 }
 
-my $node = start_cache('private');
+# Which blocks stay: 5 MB that are used, 2 MB of index, and others beside.
+my $node = start_cache('clock', "shared_preload_libraries = '$module'",
+	"$module.cache_size = '8MB'");
 my $session = connect_to($node);
+
+sub touch
+{
+	my (@arguments) = @_;
+
+	return $session->value(
+		'SELECT fm_test_cache_touch(' . join(', ', @arguments) . ')');
+}
+
+my @index = (1, 0, 60, 32000, 'true');
+my @hot = (0, 0, 600, 8100, 'true');
+touch(@$_) for \@index, \@hot, \@hot;
+touch(0, 100000, 20000, 8100, 'false');
+is(touch(@hot), 600, 'a large scan flushes no data block');
+is(touch(@index), 60, 'and no part of an index');
+touch(0, 200000, 600, 8100, 'true');
+is(touch(@index), 60, 'an index outlasts data blocks that are used once');
+is(touch(1, 1000, 150, 32000, 'true'), 0, 'an index that grows');
+is(touch(1, 1000, 150, 32000, 'true'), 150, 'takes the room of data blocks');
+touch(0, 300000, 3000, 8100, 'true');
+is(touch(0, 300000 + 2500, 500, 8100, 'true'), 500,
+	'and gives it back when it is not used');
+touch(0, 400000, 60, 65000, 'true');
+is(touch(0, 400000, 60, 65000, 'true'), 60, 'so do blocks of another size');
+$node->stop;
+
+$node = start_cache('private');
+$session = connect_to($node);
 $session->run('SELECT * FROM fm_test_cache_rounds(20, 3000, 1, 3000, 0.001)');
 is(sum($session, 'pins'), 0, 'private: no pin stays');
 cmp_ok(sum($session, 'bytes'), '<=', 8 * 1024 * 1024, 'the size is kept');

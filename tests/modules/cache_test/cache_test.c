@@ -31,6 +31,7 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(fm_test_cache_stress);
 PG_FUNCTION_INFO_V1(fm_test_cache_leak);
 PG_FUNCTION_INFO_V1(fm_test_cache_speed);
+PG_FUNCTION_INFO_V1(fm_test_cache_touch);
 PG_FUNCTION_INFO_V1(fm_test_cache_stats);
 PG_FUNCTION_INFO_V1(fm_test_cache_reset);
 
@@ -295,6 +296,40 @@ fm_test_cache_speed(PG_FUNCTION_ARGS)
 	fm_cache_release(pin);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
+}
+
+Datum
+fm_test_cache_touch(PG_FUNCTION_ARGS)
+{
+	FmCacheKind kind = (FmCacheKind) PG_GETARG_INT32(0);
+	int			first = PG_GETARG_INT32(1);
+	int			n = PG_GETARG_INT32(2);
+	uint32		size = PG_GETARG_INT32(3);
+	bool		use = PG_GETARG_BOOL(4);
+	FmCachePin *pin = palloc0(sizeof(FmCachePin));
+	int			hits = 0;
+	int			i;
+
+	for (i = first; i < first + n; i++)
+	{
+		FmCacheKey	key = block_key(i);
+
+		key.object.bytes[1] = 1 + kind;
+		switch (fm_cache_lookup(&key, kind, use, NULL, pin))
+		{
+			case FM_CACHE_HIT:
+				hits++;
+				break;
+			case FM_CACHE_LOAD:
+				(void) fm_cache_reserve(pin, size);
+				fm_cache_publish(pin, NULL);
+				break;
+			case FM_CACHE_BUSY:
+				elog(ERROR, "another session is loading");
+		}
+	}
+	fm_cache_release(pin);
+	PG_RETURN_INT32(hits);
 }
 
 Datum

@@ -34,6 +34,11 @@ CREATE FUNCTION fm_test_cache_speed(n int, blocks int, OUT hint float8,
 	OUT same float8, OUT hash float8)
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 
+-- Looks n blocks of a kind and size up, one after another: how many were hits.
+CREATE FUNCTION fm_test_cache_touch(kind int, first int, n int, size int,
+	use bool)
+RETURNS int AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
 CREATE FUNCTION fm_test_cache_stats(kind int, OUT hits bigint,
 	OUT misses bigint, OUT evictions bigint, OUT blocks bigint,
 	OUT bytes bigint, OUT pins bigint)
