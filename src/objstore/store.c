@@ -27,6 +27,7 @@
 
 #define LOCAL_PREFIX "file://"
 
+/* In the store's context. */
 typedef struct OpenStore
 {
 	FmStore    *store;
@@ -169,7 +170,6 @@ free_unused_stores(void)
 		{
 			dlist_delete(&open->node);
 			MemoryContextDelete(open->store->context);
-			pfree(open);
 		}
 	}
 }
@@ -199,17 +199,19 @@ copy_options(FmStore *store, const FmStoreOptions *options)
 static OpenStore *
 create_store(const FmStoreOptions *options)
 {
-	OpenStore  *open = MemoryContextAllocZero(CacheMemoryContext,
-											  sizeof(OpenStore));
 	char	   *path = location_path(options->location);
 	MemoryContext context;
+	FmStore    *store;
+	OpenStore  *open;
 
 	/* Until the store is whole, an error frees it. */
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"fusio_manifest store",
 									ALLOCSET_SMALL_SIZES);
-	open->store = fm_local_create(path, context);
-	copy_options(open->store, options);
+	store = fm_local_create(path, context);
+	copy_options(store, options);
+	open = MemoryContextAllocZero(context, sizeof(OpenStore));
+	open->store = store;
 	open->server_hash =
 		GetSysCacheHashValue1(FOREIGNSERVEROID,
 							  ObjectIdGetDatum(options->serverid));
