@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * head_cache.h
+ *	  The HEADs that this backend knows: decoded, shared, revalidated.
+ *
+ * A manifest is one version of HEAD, decoded, and never changes but for the
+ * pages that are loaded into it when a table is first asked for.  It is
+ * counted by its users; the cache itself counts as one for the last it saw.
+ * A use ends with a memory context, so that an error releases it too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_HEAD_CACHE_H
+#define FM_HEAD_CACHE_H
+
+#include "format/head.h"
+#include "objstore/store.h"
+
+typedef struct FmManifest
+{
+	FmStore    *store;
+	const FmHead *head;
+	FmSlice		bytes;			/* HEAD's object; empty if it does not exist */
+	bool		exists;			/* false: the store has no HEAD; head is an
+								 * empty one of version 0, without store id */
+	MemoryContext context;		/* holds all of it; child of the store's */
+	int			refcount;
+} FmManifest;
+
+/*
+ * The store's HEAD as it is now: read if it has changed.  Valid until the
+ * current memory context is reset or deleted.  A store without HEAD that
+ * holds objects is an error (XX001), never taken for an empty one.
+ */
+extern FmManifest *fm_manifest_current(FmStore *store);
+
+/*
+ * The HEAD last seen by this backend, without looking at the store if there
+ * is one: for planning.  Lifetime as above.
+ */
+extern FmManifest *fm_manifest_last_seen(FmStore *store);
+
+/*
+ * A table with all its pages loaded: every levels[].runs is complete.  NULL
+ * if HEAD has no such table.  Lives as long as the manifest.  Damaged or
+ * missing pages raise.
+ */
+extern const FmTable *fm_manifest_table(FmManifest *manifest,
+										const char *name);
+extern const FmTable *fm_manifest_table_by_id(FmManifest *manifest,
+											  uint64 id);
+
+/*
+ * Makes sure that the store has a HEAD: publishes an empty one into an empty
+ * prefix.  To be called before any other object is written.
+ */
+extern void fm_manifest_create_head(FmStore *store, TimestampTz deadline);
+
+/* Counted use without a memory context; for manifest/ only. */
+extern FmManifest *fm_manifest_acquire(FmStore *store);
+extern FmManifest *fm_manifest_from_bytes(FmStore *store, FmSlice bytes);
+extern void fm_manifest_retain(FmManifest *manifest);
+extern void fm_manifest_release(FmManifest *manifest);
+extern void fm_manifest_release_with(FmManifest *manifest,
+									 MemoryContext context);
+
+#endif							/* FM_HEAD_CACHE_H */
