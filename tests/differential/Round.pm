@@ -126,19 +126,23 @@ SQL
 	} @keys;
 
 	$common = sprintf $common, join ', ', @probe;
-	$self->side('native', "CREATE SCHEMA n; SET search_path = n, public;\n"
-		  . "CREATE TABLE t ($definition,\n"
-		  . "CONSTRAINT t_key UNIQUE NULLS NOT DISTINCT ($names));\n$common");
-	$self->side('foreign', $self->{mock}
-		? "CREATE SCHEMA f; SET search_path = f, public;\n"
-		  . "CREATE TABLE t ($definition,\n"
-		  . "CONSTRAINT t_key UNIQUE NULLS NOT DISTINCT ($names));\n$common"
-		: "CREATE SCHEMA f; SET search_path = f, public;\n"
-		  . "CREATE SERVER fs FOREIGN DATA WRAPPER fusio_manifest\n"
-		  . "OPTIONS (location " . quote($self->{location}) . ");\n"
-		  . "CREATE FOREIGN TABLE t ($definition)\n"
-		  . "SERVER fs OPTIONS ($options);\n$common"
-		  . "SELECT fusio_manifest_create_table('t')");
+	$self->{partitioned} = Types::irand(0, 5) == 0;
+	$self->{foreign_tables} = !$self->{partitioned} ? ['t']
+	  : Types::irand(0, 1) ? ['t_0']
+	  : [ 't_0', 't_1' ];
+	$self->side('native', 'CREATE SCHEMA n; SET search_path = n, public; '
+		  . $self->table_sql($definition, $names) . $common);
+	$self->side('foreign', 'CREATE SCHEMA f; SET search_path = f, public; '
+		  . ($self->{mock} ? '' : 'CREATE SERVER fs FOREIGN DATA WRAPPER '
+			  . 'fusio_manifest OPTIONS (location '
+			  . quote($self->{location}) . ");\n")
+		  . $self->table_sql($definition, $names,
+			$self->{mock} ? undef : $options) . $common);
+	for my $table (@{ $self->{foreign_tables} })
+	{
+		$self->side('foreign', "SELECT fusio_manifest_create_table('$table')")
+		  unless $self->{mock};
+	}
 	$self->statement($self->probe_rows);
 	$self->make_trigger if Types::irand(0, 4) == 0;
 	$self->{small_buffer} = Types::irand(0, 2) == 0;
@@ -146,6 +150,34 @@ SQL
 		  . quote($self->{small_write_buffer}))
 	  if $self->{small_buffer} && !$self->{mock};
 	return;
+}
+
+# "t" itself, or its partitions, are foreign where options are given.
+sub table_sql
+{
+	my ($self, $definition, $key, $options) = @_;
+	my $unique = "UNIQUE NULLS NOT DISTINCT ($key)";
+	my %foreign = map { $_ => 1 } @{ $self->{foreign_tables} };
+	my $sql = '';
+
+	if (!$self->{partitioned})
+	{
+		return "CREATE FOREIGN TABLE t ($definition)\n"
+		  . "SERVER fs OPTIONS ($options);\n"
+		  if $options;
+		return "CREATE TABLE t ($definition,\n$unique);\n";
+	}
+	$sql = "CREATE TABLE t ($definition) PARTITION BY HASH (k1);\n";
+	for my $i (0, 1)
+	{
+		my $values = "FOR VALUES WITH (MODULUS 2, REMAINDER $i)";
+
+		$sql .= $options && $foreign{"t_$i"}
+		  ? "CREATE FOREIGN TABLE t_$i PARTITION OF t $values\n"
+		  . "SERVER fs OPTIONS ($options);\n"
+		  : "CREATE TABLE t_$i PARTITION OF t ($unique) $values;\n";
+	}
+	return $sql;
 }
 
 sub column_definition
@@ -667,7 +699,11 @@ sub do_update_key
 	my ($self) = @_;
 	my $key = Types::pick(@{ $self->{keys} });
 	my @where = $self->random_key;
-	my $sql = "UPDATE t SET $key->{name} = "
+	my $sql;
+
+	# core moves no row out of a foreign partition
+	return if $self->{partitioned} && $key->{name} eq 'k1';
+	$sql = "UPDATE t SET $key->{name} = "
 	  . quote($self->key_value($key)->[1]) . ', ' . $self->assignments
 	  . ' WHERE ';
 
@@ -1070,7 +1106,8 @@ sub do_compact
 	my ($self) = @_;
 
 	return if $self->{status} ne 'I' || $self->{mock};
-	$self->side('foreign', "SELECT fusio_manifest_compact('t'"
+	$self->side('foreign', 'SELECT fusio_manifest_compact('
+		  . quote(Types::pick(@{ $self->{foreign_tables} }))
 		  . Types::pick('', ', true') . ')');
 	return;
 }
@@ -1131,8 +1168,12 @@ sub finish
 	$self->statement(Types::pick('COMMIT', 'ROLLBACK'))
 	  if $self->{status} ne 'I';
 	$self->check;
-	$self->side('foreign', "SELECT fusio_manifest_compact('t', true)")
-	  unless $self->{mock};
+	for my $table (@{ $self->{foreign_tables} })
+	{
+		$self->side('foreign',
+			"SELECT fusio_manifest_compact('$table', true)")
+		  unless $self->{mock};
+	}
 	$self->check;
 	return;
 }
