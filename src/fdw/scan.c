@@ -148,7 +148,7 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 	ListCell   *lc;
 
 	scan->open = fm_open_table(rel, scan->locking == FM_SCAN_LOCKS ?
-							   FM_OPEN_WRITE : FM_OPEN_READ);
+							   FM_OPEN_LOCK : FM_OPEN_READ);
 	scan->fetch.store = scan->open->store;
 	scan->fetch.codec = scan->open->codec;
 	scan->fetch.stats = &scan->stats;

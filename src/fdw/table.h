@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.h
+ *	  A foreign table opened for a statement: its store, the version of HEAD
+ *	  that the statement reads, and the codec between both sides.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_TABLE_H
+#define FM_TABLE_H
+
+#include "utils/rel.h"
+
+#include "engine/tuple_codec.h"
+#include "engine/xact.h"
+#include "fdw/option.h"
+
+typedef enum FmOpenMode
+{
+	FM_OPEN_PLAN,				/* for estimates: pins nothing, and a table
+								 * that is missing or differs is no error */
+	FM_OPEN_READ,
+	FM_OPEN_LOCK,				/* reads, and adds to the conflict check */
+	FM_OPEN_WRITE				/* creates the table if the store lacks it */
+} FmOpenMode;
+
+typedef struct FmOpenTable
+{
+	FmTableOptions *options;
+	FmStore    *store;
+	uint64		version;		/* of HEAD that the statement reads */
+	const FmTable *table;		/* as that HEAD has it, with the columns added
+								 * here; without runs if only this transaction
+								 * knows it.  NULL: FM_OPEN_PLAN found none */
+	FmTupleCodec *codec;		/* NULL for FM_OPEN_PLAN */
+	FmTableWrites *writes;		/* see fm_open_table_writes */
+} FmOpenTable;
+
+/*
+ * Opens a foreign table in the current memory context, in the version that
+ * the active snapshot reads.  Errors name what to do: a table that the store
+ * lacks (42P01), or has with other columns or another key (42804).  LOCK and
+ * WRITE enlist the table in the transaction (fm_xact_enlist).
+ */
+extern FmOpenTable *fm_open_table(Relation rel, FmOpenMode mode);
+
+/* Frees what is not memory; the rest goes with its context. */
+extern void fm_close_table(FmOpenTable *open);
+
+/* Raises 25006 for a server with the option read_only. */
+extern void fm_check_server_writable(const FmStoreOptions *options);
+
+/*
+ * The transaction's own changes of the table, also those that began after it
+ * was opened; NULL if there are none.
+ */
+static inline FmTableWrites *
+fm_open_table_writes(FmOpenTable *open)
+{
+	if (open->writes == NULL && fm_xact_has_writes(NULL))
+		open->writes = fm_xact_find(open->store, open->options->table_name);
+	return open->writes;
+}
+
+#endif							/* FM_TABLE_H */
