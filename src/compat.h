@@ -34,6 +34,13 @@
 #define ERRCODE_SNAPSHOT_TOO_OLD MAKE_SQLSTATE('7', '2', '0', '0', '0')
 #endif
 
+/* pg_attribute.attgenerated; virtual generated columns came with 18. */
+#ifdef ATTRIBUTE_GENERATED_VIRTUAL
+#define FM_ATTRIBUTE_GENERATED_VIRTUAL ATTRIBUTE_GENERATED_VIRTUAL
+#else
+#define FM_ATTRIBUTE_GENERATED_VIRTUAL 'v'
+#endif
+
 /* True if a collation compares bytes. */
 static inline bool
 fm_collation_is_c(Oid collation)

@@ -32,6 +32,7 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/selfuncs.h"
 
 #include "cache/block_cache.h"
 #include "compat.h"
@@ -302,7 +303,7 @@ member_is_key_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 
 	while (IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
-	return IsA(node, Var) && ((Var *) node)->varno == rel->relid &&
+	return IsA(node, Var) && ((Var *) node)->varno == (int) rel->relid &&
 		((Var *) node)->varattno == *(AttrNumber *) arg;
 }
 
@@ -351,7 +352,7 @@ outer_sets(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan)
 	}
 	foreach(lc, sets)
 		if (bms_equal(lfirst(lc), all))
-			return sets;
+		return sets;
 	return all == NULL ? sets : lappend(sets, all);
 }
 

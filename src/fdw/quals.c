@@ -81,7 +81,7 @@ is_column(Node *node, Index relid, AttrNumber attnum)
 	while (node != NULL && IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
 	return node != NULL && IsA(node, Var) &&
-		((Var *) node)->varno == relid &&
+		((Var *) node)->varno == (int) relid &&
 		((Var *) node)->varattno == attnum &&
 		((Var *) node)->varlevelsup == 0;
 }
@@ -126,7 +126,7 @@ match_clause(PlannerInfo *root, Index relid, const KeyColumn *column,
 	{
 		bool		negated = is_notclause(clause);
 		Node	   *arg = negated ? (Node *) get_notclausearg(clause) :
-			(Node *) clause;
+		(Node *) clause;
 
 		if (is_column(arg, relid, column->attnum))
 		{
@@ -268,12 +268,12 @@ fm_match_conditions(PlannerInfo *root, RelOptInfo *rel,
 		/* The first column without equality: its bounds end the search. */
 		if (!have_array)
 			foreach(lc, clauses)
-			{
-				if (match_clause(root, rel->relid, &column, lfirst(lc),
-								 &condition) &&
-					condition.kind >= FM_CONDITION_LT)
-					conditions = lappend(conditions, keep(&condition));
-			}
+		{
+			if (match_clause(root, rel->relid, &column, lfirst(lc),
+							 &condition) &&
+				condition.kind >= FM_CONDITION_LT)
+				conditions = lappend(conditions, keep(&condition));
+		}
 		break;
 	}
 

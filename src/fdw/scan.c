@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -59,7 +60,7 @@ typedef enum ScanMode
 	SCAN_RANGE
 } ScanMode;
 
-struct FmScanState
+typedef struct FmScanState
 {
 	FmTableOptions *options;
 	FmOpenTable *open;			/* NULL until open_scan */
@@ -89,7 +90,7 @@ struct FmScanState
 	MemoryContext context;		/* lives as long as the scan */
 	MemoryContext rescan_context;	/* lives until the next rescan */
 	MemoryContext row_context;	/* lives until the next row */
-};
+} FmScanState;
 
 static void
 init_conditions(ForeignScanState *node, FmScanState *scan)

@@ -24,8 +24,8 @@ enum FmScanPrivate
 typedef enum FmScanLocking
 {
 	FM_SCAN_READS,
-	FM_SCAN_WILL_CHANGE,		/* rows will be updated or deleted: by full key,
-								 * writers of this cluster queue */
+	FM_SCAN_WILL_CHANGE,		/* rows will be updated or deleted: by full
+								 * key, writers of this cluster queue */
 	FM_SCAN_LOCKS				/* FOR UPDATE and the like: the same, and the
 								 * keys join the conflict check */
 } FmScanLocking;

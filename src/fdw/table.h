@@ -34,17 +34,19 @@ typedef struct FmOpenTable
 								 * knows it.  NULL: FM_OPEN_PLAN found none */
 	FmTupleCodec *codec;		/* NULL for FM_OPEN_PLAN */
 	FmTableWrites *writes;		/* see fm_open_table_writes */
+	MemoryContext context;		/* holds all of it */
 } FmOpenTable;
 
 /*
- * Opens a foreign table in the current memory context, in the version that
- * the active snapshot reads.  Errors name what to do: a table that the store
- * lacks (42P01), or has with other columns or another key (42804).  LOCK and
- * WRITE enlist the table in the transaction (fm_xact_enlist).
+ * Opens a foreign table in the version that the active snapshot reads.
+ * Errors name what to do: a table that the store lacks (42P01), or has with
+ * other columns or another key (42804).  LOCK and WRITE enlist the table in
+ * the transaction (fm_xact_enlist).  The result lives in a child of the
+ * current context; an error needs no closing.
  */
 extern FmOpenTable *fm_open_table(Relation rel, FmOpenMode mode);
 
-/* Frees what is not memory; the rest goes with its context. */
+/* Frees everything, the version of HEAD among it. */
 extern void fm_close_table(FmOpenTable *open);
 
 /* Raises 25006 for a server with the option read_only. */

@@ -1,0 +1,575 @@
+/*-------------------------------------------------------------------------
+ *
+ * option.c
+ *	  Options of servers, user mappings, tables and columns.
+ *
+ * Each option is one line of a table: its name, the catalog that it belongs
+ * to, and the function that reads its value.  The validator and the users of
+ * the values go through the same functions.
+ *
+ * PostgreSQL calls the validator with all options that an object will have,
+ * so that it can also ask for those that must be there.  Tables of older
+ * catalogs may lack them all the same: at use, they are asked for again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_table.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "parser/scansup.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "fdw/option.h"
+
+#define DEFAULT_BLOCK_SIZE_KB 8
+#define DEFAULT_ZSTD_LEVEL 1
+#define DEFAULT_RETRY_TIMEOUT_MS 10000
+#define MIN_BLOOM_BITS 4
+#define MAX_BLOOM_BITS 32
+#define MAX_TABLE_NAME 512		/* bytes */
+
+/* A column in the option "key", by name. */
+typedef struct KeyName
+{
+	char	   *name;
+	bool		desc;
+} KeyName;
+
+/* What options say; each is NULL, or a default, where it is not given. */
+typedef struct OptionValues
+{
+	const char *location;
+	bool		read_only;
+	int			retry_timeout_ms;
+	List	   *key;			/* of KeyName */
+	const char *table_name;
+	FmBlockOptions block;
+	FmInsertMode insert_mode;
+	const char *column_name;
+} OptionValues;
+
+typedef struct OptionDef
+{
+	const char *name;
+	Oid			catalog;		/* that holds the object */
+	void		(*read) (const char *name, const char *value,
+						 OptionValues *values);
+} OptionDef;
+
+PG_FUNCTION_INFO_V1(fusio_manifest_validator);
+
+static void
+raise_value(const char *name, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+			 errhint("%s", hint)));
+}
+
+static void
+read_location(const char *name, const char *value, OptionValues *values)
+{
+	fm_store_check_location(value);
+	values->location = value;
+}
+
+static void
+read_read_only(const char *name, const char *value, OptionValues *values)
+{
+	if (!parse_bool(value, &values->read_only))
+		raise_value(name, value, "A Boolean value is \"on\" or \"off\".");
+}
+
+static void
+read_retry_timeout(const char *name, const char *value, OptionValues *values)
+{
+	if (!parse_int(value, &values->retry_timeout_ms, GUC_UNIT_MS, NULL) ||
+		values->retry_timeout_ms < 0)
+		raise_value(name, value,
+					"A time is a number of milliseconds, or has one of the units \"ms\", \"s\", \"min\" and \"h\".");
+}
+
+static const char *
+skip_space(const char *p)
+{
+	while (scanner_isspace(*p))
+		p++;
+	return p;
+}
+
+/*
+ * Reads an SQL identifier at *p and moves *p behind it; NULL if there is
+ * none.  The result is palloc'd.
+ */
+static char *
+take_identifier(const char **p)
+{
+	const char *start = *p;
+	char	   *result;
+	char	   *dest;
+
+	if (*start != '"')
+	{
+		while (**p != '\0' && **p != ',' && **p != '"' &&
+			   !scanner_isspace(**p))
+			(*p)++;
+		if (*p == start)
+			return NULL;
+		return downcase_identifier(start, (int) (*p - start), false, true);
+	}
+	result = dest = palloc(strlen(start) + 1);
+	for ((*p)++; **p != '"' || (*p)[1] == '"'; (*p)++)
+	{
+		if (**p == '\0')
+			return NULL;
+		if (**p == '"')
+			(*p)++;
+		*dest++ = **p;
+	}
+	(*p)++;
+	*dest = '\0';
+	return dest == result ? NULL : result;
+}
+
+static void
+read_key(const char *name, const char *value, OptionValues *values)
+{
+	static const char *const hint =
+	"A key is a list of columns, each with an optional ASC or DESC, as in 'tenant, \"Id\" DESC'.";
+	const char *p = value;
+	ListCell   *lc;
+
+	values->key = NIL;
+	for (;;)
+	{
+		KeyName    *column = palloc0(sizeof(KeyName));
+		bool		quoted;
+		char	   *word;
+
+		p = skip_space(p);
+		column->name = take_identifier(&p);
+		if (column->name == NULL)
+			raise_value(name, value, hint);
+		p = skip_space(p);
+		quoted = *p == '"';
+		word = take_identifier(&p);
+		if (word != NULL)
+		{
+			column->desc = strcmp(word, "desc") == 0;
+			if (!column->desc && strcmp(word, "asc") != 0)
+				raise_value(name, value, hint);
+			p = skip_space(p);
+		}
+		if (quoted)
+			raise_value(name, value, hint);
+		foreach(lc, values->key)
+		{
+			if (strcmp(((KeyName *) lfirst(lc))->name, column->name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("column \"%s\" appears twice in option \"%s\"",
+								column->name, name)));
+		}
+		values->key = lappend(values->key, column);
+		if (*p == '\0')
+			break;
+		if (*p != ',')
+			raise_value(name, value, hint);
+		p++;
+	}
+	if (list_length(values->key) > FM_MAX_KEY_COLUMNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("option \"%s\" names more than %d columns", name,
+						FM_MAX_KEY_COLUMNS)));
+}
+
+static void
+read_table_name(const char *name, const char *value, OptionValues *values)
+{
+	if (*value == '\0' || strlen(value) > MAX_TABLE_NAME)
+		raise_value(name, value,
+					"A table's name in the store has 1 to 512 bytes.");
+	values->table_name = value;
+}
+
+static void
+read_block_size(const char *name, const char *value, OptionValues *values)
+{
+	int			kb;
+
+	if (!parse_int(value, &kb, GUC_UNIT_KB, NULL) ||
+		kb < FM_MIN_BLOCK_SIZE / 1024 || kb > FM_MAX_BLOCK_SIZE / 1024)
+		raise_value(name, value,
+					"A block size is a number from 4 to 64, of kilobytes, or has a unit, as in \"16kB\".");
+	values->block.block_size = (uint32) kb * 1024;
+}
+
+/* The number after prefix in value, if it is one from min to max; else 0. */
+static int
+number_after(const char *value, const char *prefix, int min, int max)
+{
+	size_t		length = strlen(prefix);
+	int			number;
+
+	if (strncmp(value, prefix, length) != 0 ||
+		!parse_int(value + length, &number, 0, NULL) ||
+		number < min || number > max)
+		return 0;
+	return number;
+}
+
+static void
+read_compression(const char *name, const char *value, OptionValues *values)
+{
+	int			level = number_after(value, "zstd:", 1, FM_ZSTD_MAX_LEVEL);
+
+	values->block.codec = FM_CODEC_ZSTD;
+	if (strcmp(value, "none") == 0)
+		values->block.codec = FM_CODEC_RAW;
+	else if (strcmp(value, "zstd") == 0)
+		level = DEFAULT_ZSTD_LEVEL;
+	else if (level == 0)
+		raise_value(name, value,
+					"Compression is \"none\", \"zstd\", or \"zstd:\" and a level from 1 to 19.");
+	values->block.zstd_level = (uint8) level;
+}
+
+static void
+read_filter(const char *name, const char *value, OptionValues *values)
+{
+	int			bits = number_after(value, "bloom:", MIN_BLOOM_BITS,
+									MAX_BLOOM_BITS);
+
+	if (strcmp(value, "auto") == 0)
+		values->block.filter_kind = FM_FILTER_AUTO;
+	else if (strcmp(value, "none") == 0)
+		values->block.filter_kind = FM_FILTER_NONE;
+	else if (strcmp(value, "fuse:8") == 0)
+		values->block.filter_kind = FM_FILTER_FUSE8;
+	else if (strcmp(value, "fuse:16") == 0)
+		values->block.filter_kind = FM_FILTER_FUSE16;
+	else if (bits != 0)
+		values->block.filter_kind = FM_FILTER_BLOOM;
+	else
+		raise_value(name, value,
+					"A filter is \"auto\", \"none\", \"fuse:8\", \"fuse:16\", or \"bloom:\" and the bits a key, from 4 to 32.");
+	values->block.filter_bits = (uint8) bits;
+}
+
+static void
+read_insert_mode(const char *name, const char *value, OptionValues *values)
+{
+	if (strcmp(value, "insert") == 0)
+		values->insert_mode = FM_INSERT_STRICT;
+	else if (strcmp(value, "upsert") == 0)
+		values->insert_mode = FM_INSERT_UPSERT;
+	else if (strcmp(value, "ignore") == 0)
+		values->insert_mode = FM_INSERT_IGNORE;
+	else
+		raise_value(name, value,
+					"An insert mode is \"insert\", \"upsert\" or \"ignore\".");
+}
+
+static void
+read_column_name(const char *name, const char *value, OptionValues *values)
+{
+	if (*value == '\0' || strlen(value) >= NAMEDATALEN)
+		raise_value(name, value,
+					"A column's name in the store has 1 to 63 bytes.");
+	values->column_name = value;
+}
+
+static const OptionDef option_defs[] = {
+	{"location", ForeignServerRelationId, read_location},
+	{"read_only", ForeignServerRelationId, read_read_only},
+	{"retry_timeout", ForeignServerRelationId, read_retry_timeout},
+	{"key", ForeignTableRelationId, read_key},
+	{"table_name", ForeignTableRelationId, read_table_name},
+	{"block_size", ForeignTableRelationId, read_block_size},
+	{"compression", ForeignTableRelationId, read_compression},
+	{"filter", ForeignTableRelationId, read_filter},
+	{"insert_mode", ForeignTableRelationId, read_insert_mode},
+	{"column_name", AttributeRelationId, read_column_name}
+};
+
+static void
+init_values(OptionValues *values)
+{
+	memset(values, 0, sizeof(*values));
+	values->retry_timeout_ms = DEFAULT_RETRY_TIMEOUT_MS;
+	values->block.block_size = DEFAULT_BLOCK_SIZE_KB * 1024;
+	values->block.codec = FM_CODEC_ZSTD;
+	values->block.zstd_level = DEFAULT_ZSTD_LEVEL;
+	values->block.filter_kind = FM_FILTER_AUTO;
+	values->insert_mode = FM_INSERT_STRICT;
+}
+
+/*
+ * The option of the catalog whose name is nearest, if it is near; else all
+ * names of that catalog in "list".
+ */
+static const char *
+closest_option(const char *name, Oid catalog, StringInfo list)
+{
+	const char *closest = NULL;
+	int			best = Min(4, (int) strlen(name) / 2) + 1;
+	int			i;
+
+	initStringInfo(list);
+	for (i = 0; i < (int) lengthof(option_defs); i++)
+	{
+		const char *candidate = option_defs[i].name;
+		int			distance;
+
+		if (option_defs[i].catalog != catalog)
+			continue;
+		appendStringInfo(list, "%s\"%s\"", list->len > 0 ? ", " : "",
+						 candidate);
+		if (strlen(name) >= NAMEDATALEN)
+			continue;
+		distance = varstr_levenshtein_less_equal(name, (int) strlen(name),
+												 candidate,
+												 (int) strlen(candidate),
+												 1, 1, 1, best, true);
+		if (distance < best)
+		{
+			best = distance;
+			closest = candidate;
+		}
+	}
+	return closest;
+}
+
+static void
+raise_name(const char *name, Oid catalog)
+{
+	StringInfoData list;
+	const char *closest = closest_option(name, catalog, &list);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 closest != NULL ?
+			 errhint("Perhaps you meant the option \"%s\".", closest) :
+			 list.len > 0 ?
+			 errhint("Valid options in this context are: %s.", list.data) :
+			 errhint("There are no valid options in this context.")));
+}
+
+/* Reads all options of an object of the catalog. */
+static void
+read_options(List *options, Oid catalog, OptionValues *values)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+		int			i = 0;
+
+		while (i < (int) lengthof(option_defs) &&
+			   (option_defs[i].catalog != catalog ||
+				strcmp(option_defs[i].name, def->defname) != 0))
+			i++;
+		if (i == (int) lengthof(option_defs))
+			raise_name(def->defname, catalog);
+		option_defs[i].read(def->defname, defGetString(def), values);
+	}
+}
+
+static void
+check_location_given(const OptionValues *values)
+{
+	if (values->location == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("option \"location\" is required for servers of \"fusio_manifest\""),
+				 errhint("Name the directory, as in OPTIONS (location 'file:///var/lib/fusio').")));
+}
+
+static void
+check_key_given(const OptionValues *values)
+{
+	if (values->key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("option \"key\" is required for foreign tables of \"fusio_manifest\""),
+				 errhint("Name the columns that identify a row, as in OPTIONS (key 'tenant, id').")));
+}
+
+/*
+ * fusio_manifest_validator(options text[], catalog oid)
+ *
+ * Whoever names a file:// location must be allowed to read and write the
+ * server's files; what uses the server later is held against the rights of
+ * the server's owner.
+ */
+Datum
+fusio_manifest_validator(PG_FUNCTION_ARGS)
+{
+	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	OptionValues values;
+
+	init_values(&values);
+	read_options(options, catalog, &values);
+	if (catalog == ForeignServerRelationId)
+	{
+		check_location_given(&values);
+		if (fm_location_is_local(values.location))
+			fm_store_check_file_privileges(GetUserId());
+	}
+	else if (catalog == ForeignTableRelationId)
+		check_key_given(&values);
+	PG_RETURN_VOID();
+}
+
+void
+fm_server_options(ForeignServer *server, FmStoreOptions *options)
+{
+	OptionValues values;
+
+	init_values(&values);
+	read_options(server->options, ForeignServerRelationId, &values);
+	check_location_given(&values);
+	memset(options, 0, sizeof(*options));
+	options->serverid = server->serverid;
+	options->userid = InvalidOid;
+	options->serverowner = server->owner;
+	options->servername = server->servername;
+	options->location = values.location;
+	options->read_only = values.read_only;
+	options->retry_timeout_ms = values.retry_timeout_ms;
+}
+
+/* The names of the columns in the store. */
+static const char **
+column_names(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	const char **names = palloc0(sizeof(char *) * Max(desc->natts, 1));
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		OptionValues values;
+
+		if (att->attisdropped ||
+			att->attgenerated == FM_ATTRIBUTE_GENERATED_VIRTUAL)
+			continue;
+		init_values(&values);
+		read_options(GetForeignColumnOptions(RelationGetRelid(rel), i + 1),
+					 AttributeRelationId, &values);
+		names[i] = values.column_name != NULL ? values.column_name :
+			pstrdup(NameStr(att->attname));
+	}
+	return names;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static void
+check_names_differ(Relation rel, const char *const *names)
+{
+	int			natts = RelationGetDescr(rel)->natts;
+	const char **sorted = palloc(sizeof(char *) * Max(natts, 1));
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < natts; i++)
+	{
+		if (names[i] != NULL)
+			sorted[n++] = names[i];
+	}
+	qsort(sorted, n, sizeof(char *), compare_names);
+	for (i = 1; i < n; i++)
+	{
+		if (strcmp(sorted[i - 1], sorted[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("two columns of foreign table \"%s\" have the name \"%s\" in the store",
+							RelationGetRelationName(rel), sorted[i]),
+					 errhint("Set the option \"column_name\" of one of them.")));
+	}
+	pfree(sorted);
+}
+
+static void
+resolve_key(Relation rel, List *key, FmTableOptions *options)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	ListCell   *lc;
+
+	options->nkeys = 0;
+	options->key_attnums = palloc(sizeof(AttrNumber) * list_length(key));
+	options->key_desc = palloc(sizeof(bool) * list_length(key));
+	foreach(lc, key)
+	{
+		KeyName    *column = lfirst(lc);
+		int			i = 0;
+
+		while (i < desc->natts &&
+			   (options->column_names[i] == NULL ||
+				strcmp(NameStr(TupleDescAttr(desc, i)->attname),
+					   column->name) != 0))
+			i++;
+		if (i == desc->natts)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("key column \"%s\" of foreign table \"%s\" does not exist",
+							column->name, RelationGetRelationName(rel)),
+					 errhint("Change the option \"key\", which names columns that are stored, by the names that they have here.")));
+		options->key_attnums[options->nkeys] = i + 1;
+		options->key_desc[options->nkeys++] = column->desc;
+	}
+}
+
+static char *
+default_table_name(Relation rel)
+{
+	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+
+	if (strcmp(schema, "public") == 0)
+		return pstrdup(RelationGetRelationName(rel));
+	return psprintf("%s.%s", schema, RelationGetRelationName(rel));
+}
+
+FmTableOptions *
+fm_table_options(Relation rel)
+{
+	FmTableOptions *options = palloc0(sizeof(FmTableOptions));
+	ForeignTable *table = GetForeignTable(RelationGetRelid(rel));
+	OptionValues values;
+
+	options->relid = RelationGetRelid(rel);
+	fm_server_options(GetForeignServer(table->serverid), &options->store);
+	init_values(&values);
+	read_options(table->options, ForeignTableRelationId, &values);
+	check_key_given(&values);
+	options->table_name = values.table_name != NULL ?
+		pstrdup(values.table_name) : default_table_name(rel);
+	options->block = values.block;
+	options->insert_mode = values.insert_mode;
+	options->column_names = column_names(rel);
+	check_names_differ(rel, options->column_names);
+	resolve_key(rel, values.key, options);
+	return options;
+}

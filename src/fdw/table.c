@@ -1,0 +1,169 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.c
+ *	  Opens foreign tables.
+ *
+ * What HEAD says of a table rules; the local declaration is held against it.
+ * Columns that only the local side has are added to a copy of HEAD's table:
+ * they read as NULL, and the commit of the next write adds them to HEAD in
+ * the same order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+
+#include "fdw/table.h"
+#include "manifest/snapshot.h"
+
+void
+fm_check_server_writable(const FmStoreOptions *options)
+{
+	if (options->read_only)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot write to server \"%s\"", options->servername),
+				 errdetail("Its option \"read_only\" is set.")));
+}
+
+static FmSlice
+slice_of(const char *string)
+{
+	return fm_slice(string, strlen(string));
+}
+
+/* What the store would keep for the local table. */
+static FmTable *
+describe_local(Relation rel, const FmTableOptions *options)
+{
+	FmKeySpec	keys[FM_MAX_KEY_COLUMNS];
+	FmTable    *table;
+	int			i;
+
+	for (i = 0; i < options->nkeys; i++)
+	{
+		keys[i].attnum = options->key_attnums[i];
+		keys[i].desc = options->key_desc[i];
+	}
+	table = fm_schema_describe(RelationGetDescr(rel), options->column_names,
+							   keys, options->nkeys, CurrentMemoryContext);
+	table->name = slice_of(options->table_name);
+	table->block = options->block;
+	return table;
+}
+
+static void
+raise_missing(Relation rel, const FmTableOptions *options)
+{
+	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												  RelationGetRelationName(rel));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("table \"%s\" does not exist in the store of server \"%s\"",
+					options->table_name, options->store.servername),
+			 errhint("Create it with fusio_manifest_create_table(%s) or by writing to it. If it has another name there, set the option \"table_name\" of foreign table \"%s\".",
+					 quote_literal_cstr(name), RelationGetRelationName(rel))));
+}
+
+/* HEAD's table with the columns that this transaction has added to it. */
+static const FmTable *
+with_added_columns(const FmTable *stored, const FmTableWrites *writes)
+{
+	FmTable    *table;
+	int			i;
+
+	if (stored == NULL || writes == NULL || writes->nadd_columns == 0)
+		return stored;
+	table = palloc(sizeof(FmTable));
+	*table = *stored;
+	table->columns = palloc(sizeof(FmColumn) *
+							(stored->ncolumns + writes->nadd_columns));
+	memcpy(table->columns, stored->columns,
+		   sizeof(FmColumn) * stored->ncolumns);
+	for (i = 0; i < writes->nadd_columns; i++)
+	{
+		FmColumn   *column = &table->columns[table->ncolumns++];
+
+		*column = writes->add_columns[i];
+		column->id = table->next_column_id++;
+	}
+	return table;
+}
+
+/* Joins the two sides, and enlists the table where it is to be written. */
+static void
+bind_table(Relation rel, FmOpenTable *open, FmOpenMode mode)
+{
+	const FmTable *stored = open->table;
+	FmTable    *local = describe_local(rel, open->options);
+	FmTableWrites *writes = fm_open_table_writes(open);
+	const FmTable *known = with_added_columns(stored, writes);
+	uint32		nadded;
+
+	if (known == NULL && writes != NULL)
+		known = writes->create;
+	if (known == NULL && mode != FM_OPEN_WRITE)
+		raise_missing(rel, open->options);
+	open->table = known != NULL ? known : local;
+	if (known != NULL &&
+		fm_schema_match(local, known, RelationGetRelationName(rel)) > 0)
+		open->table = fm_schema_extend(local, known, CurrentMemoryContext);
+	open->codec = fm_tuple_codec_create(RelationGetDescr(rel),
+										open->options->column_names, local,
+										open->table,
+										RelationGetRelationName(rel),
+										CurrentMemoryContext);
+	if (mode == FM_OPEN_READ)
+		return;
+	nadded = stored != NULL ? open->table->ncolumns - stored->ncolumns : 0;
+	open->writes = fm_xact_enlist(open->store, RelationGetRelid(rel),
+								  open->options->table_name, stored,
+								  open->table,
+								  nadded > 0 ?
+								  open->table->columns + stored->ncolumns :
+								  NULL,
+								  (int) nadded, &open->options->block,
+								  open->version);
+}
+
+FmOpenTable *
+fm_open_table(Relation rel, FmOpenMode mode)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest table",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmOpenTable *open = palloc0(sizeof(FmOpenTable));
+	FmManifest *manifest;
+
+	open->context = context;
+	open->options = fm_table_options(rel);
+	if (mode >= FM_OPEN_LOCK)
+		fm_check_server_writable(&open->options->store);
+	open->store = fm_store_open(&open->options->store);
+	if (mode == FM_OPEN_PLAN)
+		manifest = fm_manifest_last_seen(open->store);
+	else
+		manifest = fm_snapshot_get(open->store, GetActiveSnapshot());
+	open->version = manifest->head->version;
+	open->table = fm_manifest_table(manifest, open->options->table_name);
+	if (mode == FM_OPEN_PLAN)
+		(void) fm_open_table_writes(open);
+	else
+		bind_table(rel, open, mode);
+	MemoryContextSwitchTo(old);
+	return open;
+}
+
+void
+fm_close_table(FmOpenTable *open)
+{
+	MemoryContextDelete(open->context);
+}
