@@ -27,6 +27,8 @@
 #define FM_MAX_COLUMNS 1600
 #define FM_MAX_KEY_COLUMNS 32
 #define FM_HEAD_MAX_SIZE (1024 * 1024)
+#define FM_PAGE_MAX_SIZE (8 * 1024 * 1024)
+#define FM_NAME_MAX 1024		/* bytes of a name of a table, column, type */
 #define FM_TABLE_INLINE_MAX 4096	/* bytes of a table entry kept in HEAD */
 #define FM_LEVEL_INLINE_MAX 64	/* descriptors of a level kept in its table */
 #define FM_LEVEL_PAGE_MAX 400	/* descriptors of a level page */
@@ -64,7 +66,9 @@ typedef struct FmPageRef
 	uint32_t	size;			/* bytes of the object */
 	uint64_t	checksum;		/* XXH3-64 of the object, seed 0 */
 	uint32_t	nruns;			/* level page */
-	uint64_t	first_version;	/* log page: of its records */
+	uint64_t	first_version;	/* log page: of its records; one without any
+								 * has the state after last_version, which is
+								 * first_version - 1 */
 	uint64_t	last_version;
 } FmPageRef;
 
@@ -77,7 +81,8 @@ typedef struct FmPageRef
 typedef struct FmLevel
 {
 	uint32_t	nruns;			/* of all descriptors, inline and in pages */
-	FmRunDesc  *runs;			/* all of them once resolved */
+	FmRunDesc  *runs;			/* all of them once resolved; before, the
+								 * inline ones */
 	uint32_t	ninline;
 	uint32_t	npages;
 	FmPageRef  *pages;
@@ -116,6 +121,7 @@ typedef struct FmTableChange
 {
 	uint64_t	table_id;
 	uint32_t	kinds;			/* FM_CHANGE_... */
+	uint32_t	level;			/* that the added runs went to */
 	uint32_t	nadded;
 	FmRunDesc  *added;
 	uint32_t	nremoved;
@@ -148,7 +154,7 @@ typedef struct FmHead
 	uint64_t	log_floor;		/* oldest version that can be read */
 	uint64_t	next_table_id;
 	uint32_t	ntables;
-	FmTable    *tables;
+	FmTable    *tables;			/* ascending by name */
 	uint32_t	nrecords;		/* log tail, oldest first */
 	FmCommitRecord *records;
 	uint32_t	nlog_pages;		/* oldest first */
@@ -178,7 +184,10 @@ extern FmStatus fm_head_decode(FmSlice bytes, const FmAlloc *alloc,
 extern FmStatus fm_head_identify(FmSlice bytes, FmHeadIdentity *identity,
 								 FmFault *fault);
 
-/* Bytes that a table's entry takes in HEAD: when it must move to a page. */
+/*
+ * Appends a table's whole entry, wherever it is kept: above
+ * FM_TABLE_INLINE_MAX bytes it must move to a page.
+ */
 extern FmStatus fm_table_entry_encode(const FmTable *table, FmBuf *out);
 
 /* Page objects.  ref->size and ref->checksum are filled by the encoders. */
@@ -196,7 +205,11 @@ extern FmStatus fm_level_page_decode(FmSlice bytes, const FmPageRef *ref,
 									 const FmAlloc *alloc, FmRunDesc *runs,
 									 FmFault *fault);
 
-/* A log page: HEAD's state before its first record, then the records. */
+/*
+ * A log page: HEAD's state before its first record, then the records.  The
+ * state is HEAD without log tail and log pages.  The last log page that HEAD
+ * refers to has no records: its state is that before the log tail.
+ */
 extern FmStatus fm_log_page_encode(const FmHead *state,
 								   const FmCommitRecord *records, uint32_t n,
 								   const FmId *id, FmBuf *out, FmPageRef *ref);
