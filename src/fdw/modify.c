@@ -1,0 +1,601 @@
+/*-------------------------------------------------------------------------
+ *
+ * modify.c
+ *	  INSERT, COPY, UPDATE and DELETE: rows to changes in the transaction's
+ *	  write buffer.
+ *
+ * A row is known by its key columns, which scans hand over as junk columns.
+ * The table is opened at the first row, not before: a scan by full key waits
+ * for other writers of its key and then pins the version of HEAD that both
+ * read.
+ *
+ * Whether a key is there already is asked of the transaction's own changes,
+ * of every command, then of the runs.  What is published between this and
+ * the commit is the commit's to find.
+ *
+ * Changes carry the command id of the statement, not of the functions that
+ * it calls, as in a native table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "foreign/fdwapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/appendinfo.h"
+#include "parser/parsetree.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "engine/lookup.h"
+#include "fdw/fdw.h"
+#include "fdw/table.h"
+#include "objstore/pg_alloc.h"
+#include "objstore/pg_status.h"
+
+#define BATCH_ROWS 64
+
+/* What becomes of a row whose key is there already. */
+typedef enum ModifyConflict
+{
+	CONFLICT_RAISES,
+	CONFLICT_REPLACES,
+	CONFLICT_SKIPS
+} ModifyConflict;
+
+typedef struct ModifyState
+{
+	Relation	rel;
+	ModifyConflict on_conflict; /* of INSERT */
+	CommandId	cid;
+	FmOpenTable *open;			/* NULL before the first row */
+	FmFetch		fetch;
+	FmStats		stats;
+	FmLookup   *lookup;			/* NULL before the first look-up */
+	FmTableOptions *options;
+	AttrNumber *key_junk;		/* of UPDATE and DELETE, by key column */
+	AttrNumber	row_junk;		/* the old row, for RETURNING; else 0 */
+	Datum	   *old_values;		/* by attnum - 1; only key columns are set */
+	bool	   *old_isnull;
+	FmAlloc		alloc;
+	FmBuf		old_key;
+	FmBuf		key;
+	FmBuf		row;
+	TupleTableSlot *inserted[BATCH_ROWS];	/* of the last batch */
+	MemoryContext context;		/* lives as long as this state */
+} ModifyState;
+
+/* A row of a batch. */
+typedef struct BatchRow
+{
+	int			number;			/* in the batch */
+	size_t		start;			/* of its key in the buffer */
+	FmSlice		key;
+	uint64		hash;
+	bool		in_run;			/* the key is in the runs */
+} BatchRow;
+
+/*
+ * The name of a key column's junk column.  Tables that are changed together
+ * share junk columns of one name, which must then be of one kind.
+ */
+static char *
+junk_name(Form_pg_attribute att)
+{
+	return psprintf("fusio_manifest key %d %u %d %u", att->attnum,
+					att->atttypid, att->atttypmod, att->attcollation);
+}
+
+void
+fmAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
+						  RangeTblEntry *target_rte, Relation target_relation)
+{
+	FmTableOptions *options = fm_table_options(target_relation);
+	Var		   *var;
+	int			i;
+
+	for (i = 0; i < options->nkeys; i++)
+	{
+		Form_pg_attribute att =
+		TupleDescAttr(RelationGetDescr(target_relation),
+					  options->key_attnums[i] - 1);
+
+		var = makeVar(rtindex, att->attnum, att->atttypid, att->atttypmod,
+					  att->attcollation, 0);
+		add_row_identity_var(root, var, rtindex, junk_name(att));
+	}
+
+	/* An UPDATE gets the whole row anyway, and so do triggers. */
+	if (root->parse->commandType != CMD_UPDATE &&
+		root->parse->returningList != NIL)
+	{
+		var = makeVar(rtindex, InvalidAttrNumber, RECORDOID, -1, InvalidOid,
+					  0);
+		add_row_identity_var(root, var, rtindex, "wholerow");
+	}
+}
+
+static void
+check_conflict_action(OnConflictAction action, const char *relname)
+{
+	if (action == ONCONFLICT_UPDATE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ON CONFLICT DO UPDATE is not supported for foreign table \"%s\"",
+						relname),
+				 errhint("Set the option \"insert_mode\" of the table to \"upsert\".")));
+}
+
+List *
+fmPlanForeignModify(PlannerInfo *root, ModifyTable *plan, Index resultRelation,
+					int subplan_index)
+{
+	check_conflict_action(plan->onConflictAction,
+						  get_rel_name(planner_rt_fetch(resultRelation,
+														root)->relid));
+	return NIL;
+}
+
+/* plan is NULL for COPY. */
+static ModifyState *
+create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
+{
+	ModifyState *state = palloc0(sizeof(ModifyState));
+
+	state->rel = rinfo->ri_RelationDesc;
+	state->context = CurrentMemoryContext;
+	state->options = fm_table_options(state->rel);
+	fm_check_server_writable(&state->options->store);
+	state->cid = plan != NULL ? estate->es_output_cid :
+		GetCurrentCommandId(true);
+	state->alloc = fm_palloc_alloc(state->context);
+	fm_buf_init(&state->old_key, &state->alloc);
+	fm_buf_init(&state->key, &state->alloc);
+	fm_buf_init(&state->row, &state->alloc);
+
+	if (plan != NULL)
+		check_conflict_action(plan->onConflictAction,
+							  RelationGetRelationName(state->rel));
+	if (plan != NULL && plan->onConflictAction == ONCONFLICT_NOTHING)
+		state->on_conflict = CONFLICT_SKIPS;
+	else if (state->options->insert_mode == FM_INSERT_UPSERT)
+		state->on_conflict = CONFLICT_REPLACES;
+	else if (state->options->insert_mode == FM_INSERT_IGNORE)
+		state->on_conflict = CONFLICT_SKIPS;
+	else
+		state->on_conflict = CONFLICT_RAISES;
+	rinfo->ri_FdwState = state;
+	return state;
+}
+
+void
+fmBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
+					 List *fdw_private, int subplan_index, int eflags)
+{
+	ModifyTable *plan = castNode(ModifyTable, mtstate->ps.plan);
+	ModifyState *state;
+	TupleDesc	desc;
+	List	   *targets;
+	int			i;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	state = create_state(mtstate->ps.state, rinfo, plan);
+	if (mtstate->operation == CMD_INSERT)
+		return;
+
+	desc = RelationGetDescr(state->rel);
+	targets = outerPlanState(mtstate)->plan->targetlist;
+	state->key_junk = palloc(sizeof(AttrNumber) * state->options->nkeys);
+	for (i = 0; i < state->options->nkeys; i++)
+	{
+		AttrNumber	attnum = state->options->key_attnums[i];
+		char	   *name = junk_name(TupleDescAttr(desc, attnum - 1));
+
+		state->key_junk[i] = ExecFindJunkAttributeInTlist(targets, name);
+		if (!AttributeNumberIsValid(state->key_junk[i]))
+			elog(ERROR, "could not find junk column \"%s\"", name);
+	}
+	if (rinfo->ri_projectReturning != NULL)
+		state->row_junk = ExecFindJunkAttributeInTlist(targets, "wholerow");
+	state->old_values = palloc0(sizeof(Datum) * desc->natts);
+	state->old_isnull = palloc(sizeof(bool) * desc->natts);
+	memset(state->old_isnull, true, sizeof(bool) * desc->natts);
+}
+
+/* COPY, and rows that are routed here from a partitioned table. */
+void
+fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
+{
+	EState	   *estate = mtstate->ps.state;
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+
+	/* An UPDATE that moves rows into a partition has a state already. */
+	if (rinfo->ri_FdwState == NULL)
+		(void) create_state(estate, rinfo, (ModifyTable *) mtstate->ps.plan);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+end_modify(ResultRelInfo *rinfo)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+
+	if (state == NULL)
+		return;
+	if (state->lookup != NULL)
+		fm_lookup_free(state->lookup);
+	fm_stat_flush(RelationGetRelid(state->rel), &state->stats);
+	if (state->open != NULL)
+		fm_close_table(state->open);
+	rinfo->ri_FdwState = NULL;
+}
+
+void
+fmEndForeignModify(EState *estate, ResultRelInfo *rinfo)
+{
+	end_modify(rinfo);
+}
+
+void
+fmEndForeignInsert(EState *estate, ResultRelInfo *rinfo)
+{
+	end_modify(rinfo);
+}
+
+int
+fmIsForeignRelUpdatable(Relation rel)
+{
+	return (1 << CMD_INSERT) | (1 << CMD_UPDATE) | (1 << CMD_DELETE);
+}
+
+static void
+open_for_write(ModifyState *state)
+{
+	MemoryContext old;
+
+	if (state->open != NULL)
+		return;
+	old = MemoryContextSwitchTo(state->context);
+	state->open = fm_open_table(state->rel, FM_OPEN_WRITE);
+	state->fetch.store = state->open->store;
+	state->fetch.codec = state->open->codec;
+	state->fetch.stats = &state->stats;
+	state->fetch.version = state->open->version;
+	state->fetch.use = true;
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+find_in_runs(ModifyState *state, FmSlice key, uint64 hash)
+{
+	FmSlice		row;
+
+	if (state->lookup == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(state->context);
+
+		state->lookup = fm_lookup_create(&state->fetch, state->open->table);
+		MemoryContextSwitchTo(old);
+	}
+	return fm_lookup_find(state->lookup, key, hash, &row) == FM_LOOKUP_ROW;
+}
+
+/* Looks among own changes; false if the key is not touched by them. */
+static bool
+find_own(ModifyState *state, FmSlice key, uint64 hash, bool *exists)
+{
+	FmBufferEntry entry;
+
+	if (!fm_write_buffer_find(state->open->writes->buffer, key, hash,
+							  FM_ALL_COMMANDS, &entry))
+		return false;
+	*exists = entry.kind == FM_PUT;
+	return true;
+}
+
+static bool
+key_exists(ModifyState *state, FmSlice key, uint64 hash)
+{
+	bool		exists;
+
+	return find_own(state, key, hash, &exists) ? exists :
+		find_in_runs(state, key, hash);
+}
+
+/* "Key (a, b)=(1, x) already exists.", as a detail inside ereport. */
+static int
+errdetail_key(ModifyState *state, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(state->rel);
+	StringInfoData names;
+	StringInfoData values;
+	int			i;
+
+	/* Who may not read the table does not get to see its values. */
+	if (pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
+						  ACL_SELECT) != ACLCHECK_OK)
+		return 0;
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (i = 0; i < state->options->nkeys; i++)
+	{
+		AttrNumber	attnum = state->options->key_attnums[i];
+		Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
+		bool		isnull;
+		Datum		value = slot_getattr(slot, attnum, &isnull);
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(att->atttypid, &output, &varlena);
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 NameStr(att->attname));
+		appendStringInfo(&values, "%s%s", i > 0 ? ", " : "",
+						 isnull ? "null" : OidOutputFunctionCall(output,
+																 value));
+	}
+	return errdetail("Key (%s)=(%s) already exists.", names.data, values.data);
+}
+
+static void
+raise_duplicate(ModifyState *state, TupleTableSlot *slot)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
+					RelationGetRelationName(state->rel)),
+			 errdetail_key(state, slot),
+			 errtable(state->rel)));
+}
+
+/* PostgreSQL leaves constraints of foreign tables to their wrapper. */
+static void
+check_constraints(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
+{
+	Relation	rel = rinfo->ri_RelationDesc;
+
+	if (RelationGetDescr(rel)->constr != NULL)
+		ExecConstraints(rinfo, slot, estate);
+	if (rel->rd_rel->relispartition)
+		ExecPartitionCheck(rinfo, slot, estate, true);
+}
+
+/* Encodes the key of a row behind what buf holds; the slice may move. */
+static void
+encode_key(ModifyState *state, TupleTableSlot *slot, FmBuf *buf)
+{
+	slot_getallattrs(slot);
+	fm_tuple_encode_key(state->open->codec, slot->tts_values,
+						slot->tts_isnull, buf);
+	fm_check_status(buf->failed ? FM_NO_MEMORY : FM_OK, "key");
+}
+
+static void
+put_row(ModifyState *state, FmSlice key, uint64 hash, TupleTableSlot *slot,
+		bool upsert)
+{
+	fm_buf_reset(&state->row);
+	fm_tuple_encode_row(state->open->codec, slot->tts_values,
+						slot->tts_isnull, &state->row);
+	fm_check_status(state->row.failed ? FM_NO_MEMORY : FM_OK, "row");
+	fm_write_buffer_add(state->open->writes->buffer, key, hash, FM_PUT,
+						fm_buf_slice(&state->row), upsert, state->cid,
+						state->open->version);
+}
+
+TupleTableSlot *
+fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+					TupleTableSlot *planSlot)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	FmSlice		key;
+	uint64		hash;
+
+	check_constraints(estate, rinfo, slot);
+	open_for_write(state);
+	fm_buf_reset(&state->key);
+	encode_key(state, slot, &state->key);
+	key = fm_buf_slice(&state->key);
+	hash = fm_key_hash(key);
+	if (state->on_conflict != CONFLICT_REPLACES &&
+		key_exists(state, key, hash))
+	{
+		if (state->on_conflict == CONFLICT_SKIPS)
+			return NULL;
+		raise_duplicate(state, slot);
+	}
+	put_row(state, key, hash, slot, state->on_conflict == CONFLICT_REPLACES);
+	return slot;
+}
+
+static int
+compare_batch_rows(const void *a, const void *b)
+{
+	return fm_slice_cmp((*(BatchRow *const *) a)->key,
+						(*(BatchRow *const *) b)->key);
+}
+
+/* Looks for the keys of a batch in the runs, in their order. */
+static void
+find_batch_in_runs(ModifyState *state, BatchRow *rows, int n)
+{
+	BatchRow   *sorted[BATCH_ROWS];
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sorted[i] = &rows[i];
+	qsort(sorted, n, sizeof(BatchRow *), compare_batch_rows);
+	for (i = 0; i < n; i++)
+		sorted[i]->in_run = find_in_runs(state, sorted[i]->key,
+										 sorted[i]->hash);
+}
+
+/* Those that were inserted are in an array of their own. */
+TupleTableSlot **
+fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
+						 TupleTableSlot **slots, TupleTableSlot **planSlots,
+						 int *numSlots)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	BatchRow	rows[BATCH_ROWS];
+	int			n = *numSlots;
+	int			i;
+
+	if (n > BATCH_ROWS)
+		elog(ERROR, "batch of %d rows", n);
+	open_for_write(state);
+	fm_buf_reset(&state->key);
+	for (i = 0; i < n; i++)
+	{
+		check_constraints(estate, rinfo, slots[i]);
+		rows[i].start = state->key.len;
+		encode_key(state, slots[i], &state->key);
+	}
+	for (i = 0; i < n; i++)
+	{
+		size_t		end = i + 1 < n ? rows[i + 1].start : state->key.len;
+
+		rows[i].key = fm_slice(state->key.data + rows[i].start,
+							   end - rows[i].start);
+		rows[i].hash = fm_key_hash(rows[i].key);
+		rows[i].in_run = false;
+	}
+	*numSlots = 0;
+	if (state->on_conflict != CONFLICT_REPLACES)
+		find_batch_in_runs(state, rows, n);
+	for (i = 0; i < n; i++)
+	{
+		bool		exists;
+
+		if (state->on_conflict != CONFLICT_REPLACES)
+		{
+			if (!find_own(state, rows[i].key, rows[i].hash, &exists))
+				exists = rows[i].in_run;
+			if (exists && state->on_conflict == CONFLICT_SKIPS)
+				continue;
+			if (exists)
+				raise_duplicate(state, slots[i]);
+		}
+		put_row(state, rows[i].key, rows[i].hash, slots[i],
+				state->on_conflict == CONFLICT_REPLACES);
+		state->inserted[(*numSlots)++] = slots[i];
+	}
+	return state->inserted;
+}
+
+/* Rows that somebody looks at one by one are inserted so. */
+int
+fmGetForeignModifyBatchSize(ResultRelInfo *rinfo)
+{
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	if (rinfo->ri_projectReturning != NULL ||
+		rinfo->ri_WithCheckOptions != NIL ||
+		(triggers != NULL &&
+		 (triggers->trig_insert_before_row ||
+		  triggers->trig_insert_after_row)))
+		return 1;
+	return BATCH_ROWS;
+}
+
+/*
+ * The key of the row that the plan found, in state->old_key.  False if this
+ * command has changed that row already: a second change is not made, as in a
+ * native table.
+ */
+static bool
+find_old_key(ModifyState *state, TupleTableSlot *planSlot, uint64 *hash)
+{
+	FmBufferEntry entry;
+	int			i;
+
+	for (i = 0; i < state->options->nkeys; i++)
+	{
+		AttrNumber	attnum = state->options->key_attnums[i];
+
+		state->old_values[attnum - 1] =
+			ExecGetJunkAttribute(planSlot, state->key_junk[i],
+								 &state->old_isnull[attnum - 1]);
+	}
+	fm_buf_reset(&state->old_key);
+	fm_tuple_encode_key(state->open->codec, state->old_values,
+						state->old_isnull, &state->old_key);
+	fm_check_status(state->old_key.failed ? FM_NO_MEMORY : FM_OK, "key");
+	*hash = fm_key_hash(fm_buf_slice(&state->old_key));
+	if (!fm_write_buffer_find(state->open->writes->buffer,
+							  fm_buf_slice(&state->old_key), *hash,
+							  FM_ALL_COMMANDS, &entry))
+		return true;
+	if (entry.cid > state->cid)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("row of foreign table \"%s\" was already modified by an operation triggered by the current command",
+						RelationGetRelationName(state->rel)),
+				 errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+	return entry.cid < state->cid;
+}
+
+static void
+put_tombstone(ModifyState *state, uint64 hash)
+{
+	FmSlice		none = {NULL, 0};
+
+	fm_write_buffer_add(state->open->writes->buffer,
+						fm_buf_slice(&state->old_key), hash, FM_TOMBSTONE,
+						none, false, state->cid, state->open->version);
+}
+
+TupleTableSlot *
+fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+					TupleTableSlot *planSlot)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	FmSlice		key;
+	uint64		old_hash;
+	uint64		hash;
+
+	open_for_write(state);
+	if (!find_old_key(state, planSlot, &old_hash))
+		return NULL;
+	check_constraints(estate, rinfo, slot);
+	fm_buf_reset(&state->key);
+	encode_key(state, slot, &state->key);
+	key = fm_buf_slice(&state->key);
+	hash = fm_key_hash(key);
+	if (!fm_slice_eq(key, fm_buf_slice(&state->old_key)))
+	{
+		if (key_exists(state, key, hash))
+			raise_duplicate(state, slot);
+		put_tombstone(state, old_hash);
+	}
+	put_row(state, key, hash, slot, false);
+	return slot;
+}
+
+TupleTableSlot *
+fmExecForeignDelete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+					TupleTableSlot *planSlot)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	uint64		hash;
+
+	open_for_write(state);
+	if (!find_old_key(state, planSlot, &hash))
+		return NULL;
+	put_tombstone(state, hash);
+	if (AttributeNumberIsValid(state->row_junk))
+	{
+		bool		isnull;
+		Datum		row = ExecGetJunkAttribute(planSlot, state->row_junk,
+											   &isnull);
+
+		if (isnull)
+			elog(ERROR, "old row is missing");
+		ExecStoreHeapTupleDatum(row, slot);
+	}
+	return slot;
+}
