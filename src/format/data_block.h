@@ -15,6 +15,7 @@
 #include "format/key_table.h"
 
 #define FM_ROW_TOMBSTONE 0x80000000u
+#define FM_DATA_BLOCK_HEADER_SIZE 8
 
 /* A view into raw bytes that fm_data_block_check accepted.  Owns nothing. */
 typedef struct FmDataBlock
@@ -29,7 +30,15 @@ typedef struct FmDataBlock
 extern FmStatus fm_data_block_check(FmSlice raw, FmFault *fault);
 
 /* Opens raw bytes that were checked before. */
-extern void fm_data_block_open(FmSlice raw, FmDataBlock *block);
+static inline void
+fm_data_block_open(FmSlice raw, FmDataBlock *block)
+{
+	block->base = raw.data;
+	block->size = (uint32_t) raw.len;
+	fm_key_table_open(raw.data + FM_DATA_BLOCK_HEADER_SIZE, &block->keys);
+	block->row_starts = raw.data + fm_get_u32(raw.data) -
+		(size_t) block->keys.count * 4;
+}
 
 static inline bool
 fm_data_block_is_tombstone(const FmDataBlock *b, uint32_t i)
@@ -42,7 +51,7 @@ static inline FmSlice
 fm_data_block_row(const FmDataBlock *b, uint32_t i)
 {
 	uint32_t	start = fm_get_u32(b->row_starts + (size_t) i * 4) &
-		~FM_ROW_TOMBSTONE;
+	~FM_ROW_TOMBSTONE;
 	uint32_t	end = b->size;
 
 	if (i + 1 < b->keys.count)

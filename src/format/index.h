@@ -10,7 +10,8 @@
  *
  * Top index: partition count u32, zero u32, for each partition: offset u64,
  * stored size u32, block count u32, entries before it u64, entries in it u32,
- * zero u32; key table of separators.
+ * zero u32; key table of separators.  The separator of a partition is that
+ * of its last block.
  *
  * A separator s of a block or partition: its last key <= s < the next one's
  * first key; the last separator of a run is its last key in full.
@@ -24,7 +25,12 @@
 #include "format/key_table.h"
 
 #define FM_PARTITION_MAX_KEYS (16 * 1024)
-#define FM_PARTITION_MAX_RAW (32 * 1024)	/* filter and sparse index */
+/* Filter and sparse index; as much as a slot of 32 KiB holds. */
+#define FM_PARTITION_MAX_RAW (32 * 1024 - FM_SLOT_HEADER_SIZE)
+#define FM_PARTITION_MAX_SPAN (UINT32_C(1) << 31)	/* bytes of its blocks */
+#define FM_PARTITION_HEADER_SIZE 32
+#define FM_TOP_HEADER_SIZE 8
+#define FM_TOP_RECORD_SIZE 32
 
 /* Views into raw bytes that were checked.  They own nothing. */
 typedef struct FmPartition
@@ -53,7 +59,19 @@ typedef struct FmTopEntry
 } FmTopEntry;
 
 extern FmStatus fm_partition_check(FmSlice raw, FmFault *fault);
-extern void fm_partition_open(FmSlice raw, FmPartition *p);
+
+/* Opens raw bytes that were checked before. */
+static inline void
+fm_partition_open(FmSlice raw, FmPartition *p)
+{
+	p->nkeys = fm_get_u32(raw.data);
+	p->nblocks = fm_get_u32(raw.data + 4);
+	p->first_offset = fm_get_u64(raw.data + 8);
+	p->starts = raw.data + FM_PARTITION_HEADER_SIZE;
+	p->filter = fm_slice(raw.data + fm_get_u32(raw.data + 16),
+						 fm_get_u32(raw.data + 20));
+	fm_key_table_open(raw.data + fm_get_u32(raw.data + 24), &p->separators);
+}
 
 static inline FmBlockHandle
 fm_partition_block(const FmPartition *p, uint32_t i)
@@ -67,7 +85,27 @@ fm_partition_block(const FmPartition *p, uint32_t i)
 }
 
 extern FmStatus fm_top_index_check(FmSlice raw, FmFault *fault);
-extern void fm_top_index_open(FmSlice raw, FmTopIndex *t);
-extern void fm_top_index_entry(const FmTopIndex *t, uint32_t i, FmTopEntry *e);
+
+/* Opens raw bytes that were checked before. */
+static inline void
+fm_top_index_open(FmSlice raw, FmTopIndex *t)
+{
+	t->npartitions = fm_get_u32(raw.data);
+	t->records = raw.data + FM_TOP_HEADER_SIZE;
+	fm_key_table_open(t->records + (size_t) t->npartitions * FM_TOP_RECORD_SIZE,
+					  &t->separators);
+}
+
+static inline void
+fm_top_index_entry(const FmTopIndex *t, uint32_t i, FmTopEntry *e)
+{
+	const uint8_t *record = t->records + (size_t) i * FM_TOP_RECORD_SIZE;
+
+	e->handle.offset = fm_get_u64(record);
+	e->handle.size = fm_get_u32(record + 8);
+	e->nblocks = fm_get_u32(record + 12);
+	e->entries_before = fm_get_u64(record + 16);
+	e->nentries = fm_get_u32(record + 24);
+}
 
 #endif							/* FM_INDEX_H */

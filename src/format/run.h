@@ -135,8 +135,9 @@ extern FmStatus fm_run_properties_read(FmSlice raw, FmRunProperties *props,
 									   FmFault *fault);
 
 /*
- * Makes a descriptor from a run's last FM_RUN_FOOTER_SIZE bytes and its tail,
- * for tools that have no HEAD; bounds point into props.
+ * Makes a descriptor from a run's last FM_RUN_FOOTER_SIZE bytes, for tools
+ * that have no HEAD.  What the footer does not hold (the tail's checksum,
+ * bounds, row sum, options) is zero; the properties have most of it.
  */
 extern FmStatus fm_run_footer_read(FmSlice footer, uint64_t size,
 								   FmRunDesc *desc, FmFault *fault);
