@@ -11,6 +11,10 @@
 #ifndef FM_COMPAT_H
 #define FM_COMPAT_H
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
+#include "funcapi.h"
+#include "utils/acl.h"
 #include "utils/pg_locale.h"
 
 #ifdef WORDS_BIGENDIAN
@@ -51,6 +55,31 @@ fm_collation_is_c(Oid collation)
 	return lc_collate_is_c(collation);
 #endif
 }
+
+/* Is the role the owner of a table, or of a server? */
+static inline bool
+fm_owns_table(Oid relid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, roleid);
+#else
+	return pg_class_ownercheck(relid, roleid);
+#endif
+}
+
+static inline bool
+fm_owns_server(Oid serverid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ForeignServerRelationId, serverid, roleid);
+#else
+	return pg_foreign_server_ownercheck(serverid, roleid);
+#endif
+}
+
+#if PG_VERSION_NUM < 160000
+#define InitMaterializedSRF(fcinfo, flags) SetSingleFuncCall(fcinfo, flags)
+#endif
 
 /* Planner functions that gained or lost arguments (used by fdw/plan.c). */
 #if PG_VERSION_NUM >= 170000

@@ -111,6 +111,7 @@ bind_table(Relation rel, FmOpenTable *open, FmOpenMode mode)
 		known = writes->create;
 	if (known == NULL && mode != FM_OPEN_WRITE)
 		raise_missing(rel, open->options);
+	open->is_new = known == NULL;
 	open->table = known != NULL ? known : local;
 	if (known != NULL &&
 		fm_schema_match(local, known, RelationGetRelationName(rel)) > 0)

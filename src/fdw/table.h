@@ -34,6 +34,7 @@ typedef struct FmOpenTable
 								 * knows it.  NULL: FM_OPEN_PLAN found none */
 	FmTupleCodec *codec;		/* NULL for FM_OPEN_PLAN */
 	FmTableWrites *writes;		/* see fm_open_table_writes */
+	bool		is_new;			/* neither HEAD nor the transaction had it */
 	MemoryContext context;		/* holds all of it */
 } FmOpenTable;
 

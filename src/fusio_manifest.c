@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * fusio_manifest.c
+ *	  The library's entry: settings and hooks.
+ *
+ * Preloaded, the library has shared memory: the block cache, the versions of
+ * HEAD that parallel workers read, the sums of counters.  Loaded later it
+ * works with private memory, and its scans stay out of parallel plans.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "cache/block_cache.h"
+#include "engine/stat.h"
+#include "engine/xact.h"
+#include "guc.h"
+#include "manifest/snapshot.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+static shmem_request_hook_type prev_shmem_request = NULL;
+static shmem_startup_hook_type prev_shmem_startup = NULL;
+static ExecutorStart_hook_type prev_executor_start = NULL;
+
+static void
+request_shmem(void)
+{
+	if (prev_shmem_request != NULL)
+		prev_shmem_request();
+	RequestAddinShmemSpace(fm_cache_shmem_size(fm_guc_cache_size()));
+	RequestAddinShmemSpace(fm_snapshot_shmem_size());
+	RequestAddinShmemSpace(fm_stat_shmem_size());
+}
+
+static void
+startup_shmem(void)
+{
+	if (prev_shmem_startup != NULL)
+		prev_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	fm_cache_shmem_init(fm_guc_cache_size());
+	fm_snapshot_shmem_init();
+	fm_stat_shmem_init();
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* The plan may be a cached one: it is left as it is. */
+static void
+forbid_workers(QueryDesc * queryDesc)
+{
+	MemoryContext context = queryDesc->estate->es_query_cxt;
+	PlannedStmt *copy = MemoryContextAlloc(context, sizeof(PlannedStmt));
+
+	*copy = *queryDesc->plannedstmt;
+	copy->parallelModeNeeded = false;
+	queryDesc->plannedstmt = copy;
+}
+
+/*
+ * Reads of a statement have one version of HEAD for each store.  Workers must
+ * find the same, and cannot see the changes of this transaction; where either
+ * fails, the statement runs without them.
+ */
+static void
+start_executor(QueryDesc * queryDesc, int eflags)
+{
+	bool		parallel = queryDesc->plannedstmt->parallelModeNeeded;
+	FmSnapshotScope *scope;
+
+	scope = fm_snapshot_scope_begin(queryDesc->snapshot, parallel);
+	PG_TRY();
+	{
+		if (prev_executor_start != NULL)
+			prev_executor_start(queryDesc, eflags);
+		else
+			standard_ExecutorStart(queryDesc, eflags);
+	}
+	PG_CATCH();
+	{
+		if (scope != NULL)
+			fm_snapshot_scope_end(scope);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (scope != NULL)
+		fm_snapshot_scope_attach(scope, queryDesc->estate->es_query_cxt);
+	if (parallel &&
+		((scope != NULL && !fm_snapshot_scope_is_shared(scope)) ||
+		 fm_xact_has_writes(NULL)))
+		forbid_workers(queryDesc);
+}
+
+void
+_PG_init(void)
+{
+	bool		preloading = process_shared_preload_libraries_in_progress;
+
+	fm_guc_init(preloading);
+	fm_xact_init();
+	prev_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = start_executor;
+	if (preloading)
+	{
+		prev_shmem_request = shmem_request_hook;
+		shmem_request_hook = request_shmem;
+		prev_shmem_startup = shmem_startup_hook;
+		shmem_startup_hook = startup_shmem;
+	}
+}

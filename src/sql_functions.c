@@ -1,0 +1,288 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql_functions.c
+ *	  The functions and the sources of the views that users call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+#include "utils/uuid.h"
+
+#include "cache/block_cache.h"
+#include "compat.h"
+#include "engine/compact.h"
+#include "engine/key_text.h"
+#include "engine/stat.h"
+#include "engine/xact.h"
+#include "fdw/fdw.h"
+#include "fdw/table.h"
+#include "manifest/head_cache.h"
+#include "manifest/head_json.h"
+
+PG_FUNCTION_INFO_V1(fusio_manifest_create_table);
+PG_FUNCTION_INFO_V1(fusio_manifest_compact);
+PG_FUNCTION_INFO_V1(fusio_manifest_runs);
+PG_FUNCTION_INFO_V1(fusio_manifest_head);
+PG_FUNCTION_INFO_V1(fusio_manifest_cache_reset);
+PG_FUNCTION_INFO_V1(fusio_manifest_cache_counters);
+PG_FUNCTION_INFO_V1(fusio_manifest_table_counters);
+
+static bool
+is_ours(FdwRoutine *routine)
+{
+	return routine->BeginForeignScan == fmBeginForeignScan;
+}
+
+/* Opens a relation that must be a foreign table of this wrapper. */
+static Relation
+open_foreign_table(Oid relid, LOCKMODE lock)
+{
+	Relation	rel = relation_open(relid, lock);
+
+	if (rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE ||
+		!is_ours(GetFdwRoutineForRelation(rel, false)))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a foreign table of \"fusio_manifest\"",
+						RelationGetRelationName(rel))));
+	return rel;
+}
+
+static void
+check_table_owner(Relation rel)
+{
+	if (!fm_owns_table(RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_TABLE,
+					   RelationGetRelationName(rel));
+}
+
+static void
+prevent_reading_only(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	PreventCommandDuringRecovery(function);
+}
+
+/* fusio_manifest_create_table(regclass) */
+Datum
+fusio_manifest_create_table(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	FmOpenTable *open;
+
+	prevent_reading_only("fusio_manifest_create_table()");
+	rel = open_foreign_table(PG_GETARG_OID(0), RowExclusiveLock);
+	check_table_owner(rel);
+	open = fm_open_table(rel, FM_OPEN_WRITE);
+	if (!open->is_new)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("table \"%s\" already exists in the store of server \"%s\"",
+						open->options->table_name,
+						open->options->store.servername),
+				 errhint("Foreign table \"%s\" can be used as it is.",
+						 RelationGetRelationName(rel))));
+	fm_close_table(open);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* fusio_manifest_compact(regclass, "full" boolean) */
+Datum
+fusio_manifest_compact(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	FmTableOptions *options;
+	FmStore    *store;
+	int			merged;
+
+	prevent_reading_only("fusio_manifest_compact()");
+
+	/* Others of this cluster would do the same work in vain: they wait. */
+	rel = open_foreign_table(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
+	check_table_owner(rel);
+	options = fm_table_options(rel);
+	fm_check_server_writable(&options->store);
+	store = fm_store_open(&options->store);
+	if (fm_xact_has_writes(store))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot compact foreign table \"%s\" in a transaction that has changes in the store of server \"%s\"",
+						RelationGetRelationName(rel),
+						options->store.servername),
+				 errhint("Commit first. Compaction publishes its result at once.")));
+	merged = fm_compact_table(store, options->table_name, PG_GETARG_BOOL(1));
+	relation_close(rel, NoLock);
+	PG_RETURN_INT32(merged);
+}
+
+static const char *
+filter_text(const FmRunDesc *run)
+{
+	switch ((FmFilterKind) run->filter_kind)
+	{
+		case FM_FILTER_NONE:
+			return "none";
+		case FM_FILTER_BLOOM:
+			return psprintf("bloom:%d", run->filter_bits);
+		case FM_FILTER_FUSE8:
+			return "fuse:8";
+		case FM_FILTER_FUSE16:
+			return "fuse:16";
+		case FM_FILTER_AUTO:
+			break;
+	}
+	return "not known";
+}
+
+static void
+put_run(ReturnSetInfo * result, const FmTupleCodec *codec, uint32 level,
+		const FmRunDesc *run)
+{
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+	Datum		values[11];
+	bool		isnull[11] = {false};
+	int			i = 0;
+
+	StaticAssertStmt(sizeof(run->id.bytes) == sizeof(id->data), "id is a uuid");
+	memcpy(id->data, run->id.bytes, sizeof(id->data));
+	values[i++] = Int32GetDatum((int32) level);
+	values[i++] = UUIDPGetDatum(id);
+	values[i++] = Int64GetDatum((int64) run->rows);
+	values[i++] = Int64GetDatum((int64) run->tombstones);
+	values[i++] = Int64GetDatum((int64) run->size);
+	values[i++] = Int64GetDatum(run->nblocks);
+	values[i++] = CStringGetTextDatum(filter_text(run));
+	values[i++] = CStringGetTextDatum(fm_key_to_text(codec, run->lower));
+	values[i++] = CStringGetTextDatum(fm_key_to_text(codec, run->upper));
+	values[i++] = Int64GetDatum((int64) run->min_version);
+	values[i++] = Int64GetDatum((int64) run->max_version);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+}
+
+/* fusio_manifest_runs(regclass) */
+Datum
+fusio_manifest_runs(PG_FUNCTION_ARGS)
+{
+	Relation	rel = open_foreign_table(PG_GETARG_OID(0), AccessShareLock);
+	FmOpenTable *open;
+	AclResult	acl;
+	uint32		l;
+	uint32		i;
+
+	acl = pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_SELECT);
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, OBJECT_FOREIGN_TABLE, RelationGetRelationName(rel));
+	InitMaterializedSRF(fcinfo, 0);
+	open = fm_open_table(rel, FM_OPEN_READ);
+	for (l = 0; l < open->table->nlevels; l++)
+	{
+		for (i = 0; i < open->table->levels[l].nruns; i++)
+			put_run((ReturnSetInfo *) fcinfo->resultinfo, open->codec, l,
+					&open->table->levels[l].runs[i]);
+	}
+	fm_close_table(open);
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/* fusio_manifest_head(server name): NULL if the store has no HEAD */
+Datum
+fusio_manifest_head(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	ForeignServer *server = GetForeignServerByName(name, false);
+	FmStoreOptions options;
+	FmManifest *manifest;
+
+	if (!is_ours(GetFdwRoutineByServerId(server->serverid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a server of \"fusio_manifest\"", name)));
+	if (!fm_owns_server(server->serverid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, name);
+	fm_server_options(server, &options);
+	manifest = fm_manifest_current(fm_store_open(&options));
+	if (!manifest->exists)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(fm_head_to_jsonb(manifest->head));
+}
+
+/* fusio_manifest_cache_reset() */
+Datum
+fusio_manifest_cache_reset(PG_FUNCTION_ARGS)
+{
+	fm_cache_reset();
+	PG_RETURN_VOID();
+}
+
+/* fusio_manifest_cache_counters(), for the view fusio_manifest_cache */
+Datum
+fusio_manifest_cache_counters(PG_FUNCTION_ARGS)
+{
+	static const char *const kinds[FM_CACHE_NKINDS] = {
+		"data block", "index partition", "top index", "page"
+	};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			kind;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (kind = 0; kind < FM_CACHE_NKINDS; kind++)
+	{
+		FmCacheStats stats;
+		Datum		values[8];
+		bool		isnull[8] = {false};
+		int			i = 0;
+
+		fm_cache_stats(kind, &stats);
+		values[i++] = CStringGetTextDatum(kinds[kind]);
+		values[i++] = Int64GetDatum((int64) stats.hits);
+		values[i++] = Int64GetDatum((int64) stats.misses);
+		values[i++] = Int64GetDatum((int64) stats.evictions);
+		values[i++] = Int64GetDatum((int64) stats.blocks);
+		values[i++] = Int64GetDatum((int64) stats.bytes);
+		values[i++] = Int64GetDatum((int64) stats.pins);
+		values[i++] = BoolGetDatum(fm_cache_is_shared());
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 isnull);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * fusio_manifest_table_counters(oid), for the view
+ * fusio_manifest_stat_tables: one row, or none for a table never used.
+ */
+Datum
+fusio_manifest_table_counters(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FmStats		stats;
+	Datum		values[FM_NCOUNTERS];
+	bool		isnull[FM_NCOUNTERS] = {false};
+	int			i;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (fm_stat_read(PG_GETARG_OID(0), &stats))
+	{
+		for (i = 0; i < FM_NCOUNTERS; i++)
+			values[i] = Int64GetDatum((int64) stats.count[i]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 isnull);
+	}
+	return (Datum) 0;
+}
