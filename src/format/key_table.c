@@ -183,11 +183,12 @@ search_short(const FmKeyTable *t, const uint8_t *key, size_t len, bool *equal)
 	while (n > 1)
 	{
 		uint32_t	half = n / 2;
-		const uint8_t *middle = p + half * width;
-		bool		below = (load_be64(middle - width) & mask) < target;
+		uint64_t	middle = load_be64(p + (half - 1) * width) & mask;
+		uint32_t	step = half & (0 - (uint32_t) (middle < target));
 
-		p = below ? middle : p;
-		at = below ? at + half : at;
+		/* No branch: half of all would be predicted wrong. */
+		p += step * width;
+		at += step;
 		n -= half;
 	}
 	v = load_be64(p) & mask;
@@ -206,87 +207,73 @@ search_short(const FmKeyTable *t, const uint8_t *key, size_t len, bool *equal)
 	return at;
 }
 
-/* Order of the suffix at [start, end) and a key of this head. */
-static inline int
-compare_suffix(const FmKeyTable *t, size_t start, size_t end, size_t total,
-			   const uint8_t *key, size_t len, uint64_t head)
+/*
+ * The first 8 bytes of suffix i, or all of it and zeros.  "total" is the
+ * length of all suffixes.
+ */
+static inline uint64_t
+suffix_head(const FmKeyTable *t, uint32_t i, size_t total, bool varies)
 {
-	size_t		n = end - start;
-	size_t		back = start + 8 > total ? start + 8 - total : 0;
-	uint64_t	v = load_be64(t->suffixes + start - back);
+	size_t		start = (size_t) i * t->suffix_len;
+	size_t		len = 8;
+	size_t		back;
+	uint64_t	v;
+
+	/* Of one length, it is more than 8: nothing to cut. */
+	if (!varies)
+		return load_be64(t->suffixes + start);
+	start = i == 0 ? 0 : fm_get_u32(t->ends + (size_t) i * 4 - 4);
+	len = fm_get_u32(t->ends + (size_t) i * 4) - start;
+	back = start + 8 > total ? start + 8 - total : 0;
+	v = load_be64(t->suffixes + start - back);
+	len = len < 8 ? len : 8;
 
 	/* Two shifts each: one of 64 bits is not defined. */
 	v = v << (4 * back) << (4 * back);
-	if (n < 8)
-		v &= ~(UINT64_MAX >> (4 * n) >> (4 * n));
-	if (v != head)
-		return v < head ? -1 : 1;
-	if (n <= 8 && len <= 8)
-		return (n > len) - (n < len);
-	return fm_slice_cmp(fm_slice(t->suffixes + start, n), fm_slice(key, len));
+	return v & ~(UINT64_MAX >> (4 * len) >> (4 * len));
 }
 
-static uint32_t
-search_long(const FmKeyTable *t, const uint8_t *key, size_t len, bool *equal)
+/*
+ * Suffixes that may be longer than 8 bytes: first by their heads, which
+ * ascend though not strictly, then among those of the key's head.
+ */
+static inline uint32_t
+search_heads(const FmKeyTable *t, FmSlice key, bool *equal, bool varies)
 {
-	const size_t width = t->suffix_len;
-	const size_t total = (size_t) t->count * width;
-	const uint64_t head = key_head(key, len);
+	const size_t total = varies ?
+	fm_get_u32(t->ends + (size_t) (t->count - 1) * 4) : 0;
+	const uint64_t head = key_head(key.data, key.len);
 	uint32_t	lo = 0;
 	uint32_t	hi = t->count;
+	uint32_t	n = t->count;
 
 	*equal = false;
-	while (lo < hi)
+	while (n > 0)
 	{
-		uint32_t	middle = lo + (hi - lo) / 2;
-		size_t		start = middle * width;
-		int			c = compare_suffix(t, start, start + width, total, key,
-									   len, head);
+		uint32_t	half = (n + 1) / 2;
+		uint64_t	v = suffix_head(t, lo + half - 1, total, varies);
 
-		if (c < 0)
-			lo = middle + 1;
-		else
-		{
-			hi = middle;
-			if (c == 0)
-			{
-				*equal = true;
-				return middle;
-			}
-		}
+		/* No branch: half of all would be predicted wrong. */
+		lo += half & (0 - (uint32_t) (v < head));
+		n -= half;
 	}
-	return lo;
-}
+	if (lo == t->count || suffix_head(t, lo, total, varies) != head)
+		return lo;
 
-static uint32_t
-search_varying(const FmKeyTable *t, const uint8_t *key, size_t len,
-			   bool *equal)
-{
-	const size_t total = fm_get_u32(t->ends + (size_t) (t->count - 1) * 4);
-	const uint64_t head = key_head(key, len);
-	uint32_t	lo = 0;
-	uint32_t	hi = t->count;
-
-	*equal = false;
-	while (lo < hi)
+	/* Mostly this is the only one. */
+	for (n = lo; lo < hi; n = lo + (hi - lo) / 2)
 	{
-		uint32_t	middle = lo + (hi - lo) / 2;
-		const uint8_t *end = t->ends + (size_t) middle * 4;
-		size_t		start = middle == 0 ? 0 : fm_get_u32(end - 4);
-		int			c = compare_suffix(t, start, fm_get_u32(end), total, key,
-									   len, head);
+		int			c = fm_slice_cmp(fm_key_table_suffix(t, n), key);
 
-		if (c < 0)
-			lo = middle + 1;
-		else
+		if (c == 0)
 		{
-			hi = middle;
-			if (c == 0)
-			{
-				*equal = true;
-				return middle;
-			}
+			*equal = true;
+			return n;
 		}
+		if (c < 0)
+			lo = n + 1;
+		else
+			hi = n;
 	}
 	return lo;
 }
@@ -296,24 +283,22 @@ fm_key_table_search(const FmKeyTable *t, FmSlice key, bool *equal)
 {
 	size_t		n = key.len < t->prefix_len ? key.len : t->prefix_len;
 	int			c = n > 0 ? memcmp(key.data, t->prefix, n) : 0;
-	const uint8_t *rest;
-	size_t		len;
+	FmSlice		rest;
 
 	if (c != 0 || n < t->prefix_len || t->count == 0)
 	{
 		*equal = false;
 		return c > 0 ? t->count : 0;
 	}
-	rest = key.data == NULL ? t->prefix : key.data + n;
-	len = key.len - n;
+	rest = fm_slice(key.data == NULL ? t->prefix : key.data + n, key.len - n);
 	if (t->ends != NULL)
-		return search_varying(t, rest, len, equal);
+		return search_heads(t, rest, equal, true);
 	if (t->suffix_len > 8)
-		return search_long(t, rest, len, equal);
+		return search_heads(t, rest, equal, false);
 	if (t->suffix_len > 0)
-		return search_short(t, rest, len, equal);
+		return search_short(t, rest.data, rest.len, equal);
 
 	/* One key, which is the prefix. */
-	*equal = len == 0;
-	return len > 0 ? 1 : 0;
+	*equal = rest.len == 0;
+	return rest.len > 0 ? 1 : 0;
 }

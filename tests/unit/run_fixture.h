@@ -109,8 +109,8 @@ static inline FmStatus
 fixture_block(FmSlice object, const FmId *id, FmBlockKind kind,
 			  FmBlockHandle handle, FmSlice *raw, FmFault *fault)
 {
+	static FmBlockReader *reader;	/* kept: making one takes long */
 	FmBlockInfo info;
-	FmBlockReader *reader;
 	FmStatus	status;
 	uint8_t    *dest;
 
@@ -124,9 +124,9 @@ fixture_block(FmSlice object, const FmId *id, FmBlockKind kind,
 	if (status != FM_OK)
 		return status;
 	dest = malloc(info.raw_size);
-	reader = fm_block_reader_create(&fm_alloc_malloc);
+	if (reader == NULL)
+		reader = fm_block_reader_create(&fm_alloc_malloc);
 	status = fm_block_decode(reader, &info, dest, fault);
-	fm_block_reader_free(reader);
 	*raw = fm_slice(dest, info.raw_size);
 	if (status == FM_OK && kind == FM_BLOCK_DATA)
 		status = fm_data_block_check(*raw, fault);
