@@ -49,7 +49,7 @@ fm_guc_init(bool preloading)
 	DefineCustomIntVariable("fusio_manifest.commit_timeout",
 							"Sets the longest time that a commit may wait for its store.",
 							"Zero turns it off.", &fm_commit_timeout_ms,
-							60 * 1000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS,
+							0, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("fusio_manifest.allow_network_filesystem",
 							 "Allows locations on network file systems.",

@@ -553,11 +553,13 @@ default_table_name(Relation rel)
 }
 
 FmTableOptions *
-fm_table_options(Relation rel)
+fm_read_table_options(Relation rel)
 {
 	FmTableOptions *options = palloc0(sizeof(FmTableOptions));
 	ForeignTable *table = GetForeignTable(RelationGetRelid(rel));
+	FmKeySpec	keys[FM_MAX_KEY_COLUMNS];
 	OptionValues values;
+	int			i;
 
 	options->relid = RelationGetRelid(rel);
 	fm_server_options(GetForeignServer(table->serverid), &options->store);
@@ -571,5 +573,17 @@ fm_table_options(Relation rel)
 	options->column_names = column_names(rel);
 	check_names_differ(rel, options->column_names);
 	resolve_key(rel, values.key, options);
+
+	for (i = 0; i < options->nkeys; i++)
+	{
+		keys[i].attnum = options->key_attnums[i];
+		keys[i].desc = options->key_desc[i];
+	}
+	options->local = fm_schema_describe(RelationGetDescr(rel),
+										options->column_names, keys,
+										options->nkeys, CurrentMemoryContext);
+	options->local->name = fm_slice(options->table_name,
+									strlen(options->table_name));
+	options->local->block = options->block;
 	return options;
 }

@@ -22,7 +22,7 @@ typedef enum FmInsertMode
 	FM_INSERT_IGNORE
 } FmInsertMode;
 
-/* A foreign table with its options parsed; everything is palloc'd. */
+/* A foreign table with its options parsed; to be read only. */
 typedef struct FmTableOptions
 {
 	Oid			relid;
@@ -34,10 +34,18 @@ typedef struct FmTableOptions
 	const char **column_names;	/* stored name by attnum - 1; NULL: dropped */
 	FmBlockOptions block;
 	FmInsertMode insert_mode;
+	FmTable    *local;			/* what the store would keep for it */
 } FmTableOptions;
 
-/* Parses the options of a foreign table, its server and mapping. */
+/*
+ * The options of a foreign table and its server, as the catalogs have them
+ * now.  Kept between statements; valid until the current memory context is
+ * reset or deleted.
+ */
 extern FmTableOptions *fm_table_options(Relation rel);
+
+/* The same, read anew and palloc'd; for fm_table_options. */
+extern FmTableOptions *fm_read_table_options(Relation rel);
 
 /* The store of a server by itself, for functions. */
 extern void fm_server_options(ForeignServer *server, FmStoreOptions *options);

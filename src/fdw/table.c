@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -30,32 +29,6 @@ fm_check_server_writable(const FmStoreOptions *options)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot write to server \"%s\"", options->servername),
 				 errdetail("Its option \"read_only\" is set.")));
-}
-
-static FmSlice
-slice_of(const char *string)
-{
-	return fm_slice(string, strlen(string));
-}
-
-/* What the store would keep for the local table. */
-static FmTable *
-describe_local(Relation rel, const FmTableOptions *options)
-{
-	FmKeySpec	keys[FM_MAX_KEY_COLUMNS];
-	FmTable    *table;
-	int			i;
-
-	for (i = 0; i < options->nkeys; i++)
-	{
-		keys[i].attnum = options->key_attnums[i];
-		keys[i].desc = options->key_desc[i];
-	}
-	table = fm_schema_describe(RelationGetDescr(rel), options->column_names,
-							   keys, options->nkeys, CurrentMemoryContext);
-	table->name = slice_of(options->table_name);
-	table->block = options->block;
-	return table;
 }
 
 static void
@@ -102,7 +75,7 @@ static void
 bind_table(Relation rel, FmOpenTable *open, FmOpenMode mode)
 {
 	const FmTable *stored = open->table;
-	FmTable    *local = describe_local(rel, open->options);
+	FmTable    *local = open->options->local;
 	FmTableWrites *writes = fm_open_table_writes(open);
 	const FmTable *known = with_added_columns(stored, writes);
 	uint32		nadded;
