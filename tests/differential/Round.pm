@@ -94,6 +94,9 @@ sub make_table
 			default => Types::irand(0, 5) == 0
 			? $Types::TYPE{$type}{gen}->() : undef };
 	}
+	$self->{small_buffer} = Types::irand(0, 2) == 0;
+	push @columns, { name => 'c0', type => 'bigtext' }
+	  if $self->{small_buffer};		# so that it spills
 	push @columns, { name => 'n', type => 'int4' };
 	push @columns, { name => 'g', type => 'int4', generated => 'n * 2' }
 	  if Types::irand(0, 4) == 0;
@@ -145,7 +148,6 @@ SQL
 	}
 	$self->statement($self->probe_rows);
 	$self->make_trigger if Types::irand(0, 4) == 0;
-	$self->{small_buffer} = Types::irand(0, 2) == 0;
 	$self->side('foreign', "SET fusio_manifest.write_buffer = "
 		  . quote($self->{small_write_buffer}))
 	  if $self->{small_buffer} && !$self->{mock};
