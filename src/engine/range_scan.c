@@ -366,10 +366,10 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 		count[FM_RUNS_OUT_OF_RANGE] += level->nruns - n;
 		count[FM_RUNS_SEARCHED] += n;
 	}
-	for (i = 0; i < scan->nscans; i++)
+	for (i = 0; i < (uint32) scan->nscans; i++)
 		sources[nsources++] = &scan->scans[i]->source;
 
-	for (i = 0; i < nsources; i++)
+	for (i = 0; i < (uint32) nsources; i++)
 		fm_check_status(sources[i]->next(sources[i]), "scan");
 	if (nsources == 1)
 		scan->only = sources[0];
@@ -418,7 +418,7 @@ fm_range_scan_end(FmRangeScan *scan)
 {
 	int			i;
 
-	for (i = 0; i < scan->nscans; i++)
+	for (i = 0; i < (uint32) scan->nscans; i++)
 		fm_run_scan_end(scan->scans[i]);
 	if (scan->merge != NULL)
 		fm_merge_free(scan->merge);
