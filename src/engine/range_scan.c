@@ -418,7 +418,7 @@ fm_range_scan_end(FmRangeScan *scan)
 {
 	int			i;
 
-	for (i = 0; i < (uint32) scan->nscans; i++)
+	for (i = 0; i < scan->nscans; i++)
 		fm_run_scan_end(scan->scans[i]);
 	if (scan->merge != NULL)
 		fm_merge_free(scan->merge);
