@@ -200,7 +200,7 @@ fmBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 		if (!AttributeNumberIsValid(state->key_junk[i]))
 			elog(ERROR, "could not find junk column \"%s\"", name);
 	}
-	if (rinfo->ri_projectReturning != NULL)
+	if (plan->returningLists != NIL)
 		state->row_junk = ExecFindJunkAttributeInTlist(targets, "wholerow");
 	state->old_values = palloc0(sizeof(Datum) * desc->natts);
 	state->old_isnull = palloc(sizeof(bool) * desc->natts);
