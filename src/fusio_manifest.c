@@ -56,7 +56,7 @@ startup_shmem(void)
 
 /* The plan may be a cached one: it is left as it is. */
 static void
-forbid_workers(QueryDesc * queryDesc)
+forbid_workers(QueryDesc *queryDesc)
 {
 	MemoryContext context = queryDesc->estate->es_query_cxt;
 	PlannedStmt *copy = MemoryContextAlloc(context, sizeof(PlannedStmt));
@@ -72,7 +72,7 @@ forbid_workers(QueryDesc * queryDesc)
  * fails, the statement runs without them.
  */
 static void
-start_executor(QueryDesc * queryDesc, int eflags)
+start_executor(QueryDesc *queryDesc, int eflags)
 {
 	bool		parallel = queryDesc->plannedstmt->parallelModeNeeded;
 	FmSnapshotScope *scope;

@@ -150,7 +150,7 @@ filter_text(const FmRunDesc *run)
 }
 
 static void
-put_run(ReturnSetInfo * result, const FmTupleCodec *codec, uint32 level,
+put_run(ReturnSetInfo *result, const FmTupleCodec *codec, uint32 level,
 		const FmRunDesc *run)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
