@@ -15,7 +15,7 @@ $$;
 CREATE FUNCTION make_measure(tab text) RETURNS void LANGUAGE plpgsql AS $make$
 BEGIN
   EXECUTE format($sql$
-    CREATE FUNCTION %I(keys bigint[], OUT found bigint, OUT fetched bigint,
+    CREATE FUNCTION %I(keys bigint[], OUT hits bigint, OUT fetched bigint,
       OUT bytes bigint, OUT ops float8, OUT p50 float8, OUT p99 float8)
     LANGUAGE plpgsql AS $body$
     DECLARE
@@ -26,14 +26,14 @@ BEGIN
       start timestamptz;
       us float8[];
     BEGIN
-      found := 0;
+      hits := 0;
       before := sums(%L);
       FOREACH wanted IN ARRAY keys LOOP
         start := clock_timestamp();
         SELECT v INTO value FROM %I WHERE id = wanted;
         us := us || extract(epoch FROM clock_timestamp() - start)::float8 * 1e6;
         IF value IS NOT NULL THEN
-          found := found + 1;
+          hits := hits + 1;
         END IF;
       END LOOP;
       after := sums(%L);
@@ -74,8 +74,8 @@ CREATE FUNCTION words(seed bigint, length int) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
   SELECT left(string_agg((ARRAY['amber', 'birch', 'cedar', 'delta', 'ember',
     'fjord', 'grove', 'heath', 'islet', 'jetty', 'kiosk', 'ledge', 'marsh',
-    'north', 'ocean', 'plain'])[1 + (hashint8(seed * 31 + i) & 15)]
-    || (hashint8(seed + i) & 255), ' '), length)
+    'north', 'ocean', 'plain'])[1 + (hashint8(seed * 1000 + i) & 15)]
+    || (hashint8(seed * 1009 - i) & 255), ' '), length)
   FROM generate_series(1, 1 + length / 6) i
 $$;
 
