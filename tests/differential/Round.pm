@@ -870,23 +870,28 @@ sub do_aggregate
 	my ($self) = @_;
 	my $key = Types::pick(@{ $self->{keys} });
 	my $type = $Types::TYPE{ $key->{type} };
+	my $canonical = $type->{canonical} // '%s';
 	my $condition = $self->condition;
 	my $kind = Types::irand(0, 3);
 
 	return $self->statement("SELECT count(*), sum(n), count(n) FROM t WHERE "
 		  . $condition)
 	  if $kind == 0;
-	return $self->statement("SELECT $key->{name}, count(*), max(n) FROM t "
-		  . "WHERE $condition GROUP BY 1")
+	return $self->statement('SELECT '
+		  . sprintf($canonical, $key->{name})
+		  . ", count(*), max(n) FROM t WHERE $condition "
+		  . "GROUP BY $key->{name}")
 	  if $kind == 1;
 	return $self->statement(
 		"SELECT count(*) FROM (SELECT 1 FROM t WHERE $condition LIMIT 3) x")
 	  if $kind == 2;
-	return $self->statement("SELECT min($key->{name}), max($key->{name}) "
-		  . "FROM t WHERE $condition")
+	return $self->statement('SELECT '
+		  . sprintf($canonical, "min($key->{name})") . ', '
+		  . sprintf($canonical, "max($key->{name})")
+		  . " FROM t WHERE $condition")
 	  if $type->{minmax};
-	return $self->statement("SELECT DISTINCT $key->{name} FROM t "
-		  . "WHERE $condition");
+	return $self->statement("SELECT count(*) FROM "
+		  . "(SELECT DISTINCT $key->{name} FROM t WHERE $condition) x");
 }
 
 # Remembers the statement with what each parameter is a value of.

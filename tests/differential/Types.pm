@@ -5,7 +5,8 @@
 #
 # Of each: sql (its name), collate, key (may be a key column), order (has a
 # btree order), minmax (has the aggregates), cross (types whose values it is
-# compared with), gen (makes a value's text).  Values are texts, undef is
+# compared with), canonical (an expression that makes equal values look
+# equal), gen (makes a value's text).  Values are texts, undef is
 # NULL.  A gen of a key type takes care that duplicates are likely.
 #
 #-------------------------------------------------------------------------
@@ -93,10 +94,13 @@ our %TYPE = (
 		order => 1,
 		minmax => 1,
 		cross => ['float8'],
+		canonical => '%s + 0',
 		gen => \&float
 	},
-	float8 => { key => 1, order => 1, minmax => 1, gen => \&float },
+	float8 => { key => 1, order => 1, minmax => 1, canonical => '%s + 0',
+		gen => \&float },
 	numeric => {
+		canonical => 'trim_scale(%s)',
 		key => 1,
 		order => 1,
 		minmax => 1,
