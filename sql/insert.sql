@@ -77,7 +77,7 @@ COPY t (b, a) FROM STDIN WITH (FORMAT csv);
 z,9
 \.
 SELECT * FROM t WHERE a >= 8;
-COPY t TO STDOUT;
+COPY (SELECT * FROM t WHERE a > 7) TO STDOUT;
 
 -- ON CONFLICT
 INSERT INTO t VALUES (9, 'z', 'x'), (10, 'a', 'new'), (10, 'a', 'second')

@@ -8,7 +8,7 @@ CREATE SERVER fm_update FOREIGN DATA WRAPPER fusio_manifest
   OPTIONS (location :'location');
 CREATE FOREIGN TABLE t (k int NOT NULL, s text COLLATE "C" NOT NULL, v int, w text)
   SERVER fm_update OPTIONS (key 's, k DESC');
-INSERT INTO t SELECT g, chr(97 + g % 3), g, 'w' || g FROM generate_series(1, 9) g;
+INSERT INTO t SELECT g, chr(97 + (g + 2) % 3), g, 'w' || g FROM generate_series(1, 9) g;
 TABLE t;
 
 -- by key, by a part of it, by another column, by none
@@ -133,8 +133,12 @@ SELECT k, s, v, x FROM t WHERE s = 'twice';
 ALTER FOREIGN TABLE t DROP COLUMN x;
 SELECT k, s, v FROM t WHERE s = 'twice';
 UPDATE t SET v = 1 WHERE s = 'twice';
+INSERT INTO t (k, s) VALUES (5, 'twice');
 DELETE FROM t WHERE s = 'twice' AND k = 4;
 SELECT k, s, v FROM t WHERE s = 'twice';
+ALTER FOREIGN TABLE t ADD COLUMN x int;
+UPDATE t SET v = 1 WHERE s = 'twice';
+SELECT k, s, v, x FROM t WHERE s = 'twice';
 
 DROP SCHEMA fm_update CASCADE;
 DROP SERVER fm_update;

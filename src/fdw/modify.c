@@ -539,6 +539,44 @@ find_old_key(ModifyState *state, TupleTableSlot *planSlot, uint64 *hash)
 	return entry.cid < state->cid;
 }
 
+/*
+ * Raises if the store has columns that the foreign table lacks: a row that is
+ * written anew would lose them.
+ */
+static void
+check_complete(ModifyState *state)
+{
+	const FmTable *table = state->open->table;
+	int			natts = RelationGetDescr(state->rel)->natts;
+	uint32		i;
+
+	if (fm_tuple_codec_is_complete(state->open->codec))
+		return;
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		const FmColumn *column = &table->columns[i];
+		int			a = 0;
+
+		if (column->flags & FM_COLUMN_DROPPED)
+			continue;
+		while (a < natts &&
+			   (state->options->column_names[a] == NULL ||
+				!fm_slice_eq(column->name,
+							 fm_slice(state->options->column_names[a],
+									  strlen(state->options->column_names[a])))))
+			a++;
+		if (a == natts)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cannot update foreign table \"%s\"",
+							RelationGetRelationName(state->rel)),
+					 errdetail("The stored table has a column \"%.*s\" that the foreign table lacks: updated rows would lose its values.",
+							   (int) column->name.len,
+							   (const char *) column->name.data),
+					 errhint("Add the column to the foreign table.")));
+	}
+}
+
 static void
 put_tombstone(ModifyState *state, uint64 hash)
 {
@@ -559,6 +597,7 @@ fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	uint64		hash;
 
 	open_for_write(state);
+	check_complete(state);
 	if (!find_old_key(state, planSlot, &old_hash))
 		return NULL;
 	check_constraints(estate, rinfo, slot);
