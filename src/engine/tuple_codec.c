@@ -348,8 +348,20 @@ typedef struct FmEncodeWork
 	FmTupleCodec *codec;
 	const Datum *values;
 	const bool *isnull;
+	const FmRow *old;			/* see fm_tuple_encode_row; may be NULL */
 	FmBuf	   *out;
 } FmEncodeWork;
+
+/* The value of an attribute without a local column: the old row's. */
+static void
+keep_value(const FmRow *old, uint32 i, FmRowValue *v)
+{
+	if (!fm_row_get(old, i, &v->bytes))
+		return;
+	v->is_null = false;
+	if (fm_row_kind_is_varlena(old->layout->columns[i].kind))
+		v->bytes = varlena_slice(PointerGetDatum(v->bytes.data));
+}
 
 static void
 encode_row(void *arg)
@@ -366,6 +378,8 @@ encode_row(void *arg)
 		FmRowValue *v = &codec->values[i];
 
 		v->is_null = true;
+		if (att->attnum == 0 && work->old != NULL)
+			keep_value(work->old, i, v);
 		if (att->attnum == 0 || work->isnull[att->attnum - 1])
 			continue;
 		if (att->key >= 0 && key_tells_all(&codec->keys[att->key],
@@ -386,10 +400,16 @@ encode_row(void *arg)
 
 void
 fm_tuple_encode_row(FmTupleCodec *codec, const Datum *values,
-					const bool *isnull, FmBuf *out)
+					const bool *isnull, FmSlice old, FmBuf *out)
 {
-	FmEncodeWork work = {codec, values, isnull, out};
+	FmEncodeWork work = {codec, values, isnull, NULL, out};
+	FmRow		opened;
 
+	if (old.data != NULL)
+	{
+		fm_row_open(codec->layout, old, &opened);
+		work.old = &opened;
+	}
 	if (codec->missing > 0)
 		elog(ERROR, "row encoder lacks %d columns of the foreign table",
 			 codec->missing);

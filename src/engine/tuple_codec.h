@@ -37,7 +37,7 @@ extern FmTupleCodec *fm_tuple_codec_create(TupleDesc desc,
 
 /*
  * True if every column of the store that is not dropped has a local one.
- * Where not, a rewritten row would lose the columns not seen here.
+ * Where not, a row is rewritten with the old one at hand.
  */
 extern bool fm_tuple_codec_is_complete(const FmTupleCodec *codec);
 
@@ -47,14 +47,16 @@ extern int	fm_tuple_codec_missing(const FmTupleCodec *codec);
 /*
  * Encoding.  values and isnull are by attnum - 1.  Both append to out.
  * fm_tuple_encode_key raises 54000 above FM_MAX_KEY_SIZE; fm_tuple_encode_row
- * raises 54000 above FM_MAX_ROW_SIZE, and if the codec misses a column of
- * HEAD.  Compressed and external values are fetched.  What is allocated on
- * the way is freed before return.
+ * raises 54000 above FM_MAX_ROW_SIZE.  Compressed and external values are
+ * fetched.  What is allocated on the way is freed before return.
+ *
+ * old is the row that the new one replaces, as fm_tuple_decode asks for it,
+ * or empty: columns of HEAD without a local one keep its values, or are NULL.
  */
 extern void fm_tuple_encode_key(FmTupleCodec *codec, const Datum *values,
 								const bool *isnull, FmBuf *out);
 extern void fm_tuple_encode_row(FmTupleCodec *codec, const Datum *values,
-								const bool *isnull, FmBuf *out);
+								const bool *isnull, FmSlice old, FmBuf *out);
 
 /*
  * One key column's side of a condition.  The value's type may differ from the

@@ -39,6 +39,8 @@
 
 #define BATCH_ROWS 64
 
+static const FmSlice no_row = {NULL, 0};
+
 /* What becomes of a row whose key is there already. */
 typedef enum ModifyConflict
 {
@@ -63,6 +65,7 @@ typedef struct ModifyState
 	bool	   *old_isnull;
 	FmAlloc		alloc;
 	FmBuf		old_key;
+	FmBuf		old_row;
 	FmBuf		key;
 	FmBuf		row;
 	TupleTableSlot *inserted[BATCH_ROWS];	/* of the last batch */
@@ -154,6 +157,7 @@ create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 		GetCurrentCommandId(true);
 	state->alloc = fm_palloc_alloc(state->context);
 	fm_buf_init(&state->old_key, &state->alloc);
+	fm_buf_init(&state->old_row, &state->alloc);
 	fm_buf_init(&state->key, &state->alloc);
 	fm_buf_init(&state->row, &state->alloc);
 
@@ -271,10 +275,8 @@ open_for_write(ModifyState *state)
 }
 
 static bool
-find_in_runs(ModifyState *state, FmSlice key, uint64 hash)
+find_in_runs(ModifyState *state, FmSlice key, uint64 hash, FmSlice *row)
 {
-	FmSlice		row;
-
 	if (state->lookup == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
@@ -282,7 +284,7 @@ find_in_runs(ModifyState *state, FmSlice key, uint64 hash)
 		state->lookup = fm_lookup_create(&state->fetch, state->open->table);
 		MemoryContextSwitchTo(old);
 	}
-	return fm_lookup_find(state->lookup, key, hash, &row) == FM_LOOKUP_ROW;
+	return fm_lookup_find(state->lookup, key, hash, row) == FM_LOOKUP_ROW;
 }
 
 /* Looks among own changes; false if the key is not touched by them. */
@@ -301,10 +303,11 @@ find_own(ModifyState *state, FmSlice key, uint64 hash, bool *exists)
 static bool
 key_exists(ModifyState *state, FmSlice key, uint64 hash)
 {
+	FmSlice		row;
 	bool		exists;
 
 	return find_own(state, key, hash, &exists) ? exists :
-		find_in_runs(state, key, hash);
+		find_in_runs(state, key, hash, &row);
 }
 
 /* "Key (a, b)=(1, x) already exists.", as a detail inside ereport. */
@@ -376,11 +379,11 @@ encode_key(ModifyState *state, TupleTableSlot *slot, FmBuf *buf)
 
 static void
 put_row(ModifyState *state, FmSlice key, uint64 hash, TupleTableSlot *slot,
-		bool upsert)
+		FmSlice old_row, bool upsert)
 {
 	fm_buf_reset(&state->row);
 	fm_tuple_encode_row(state->open->codec, slot->tts_values,
-						slot->tts_isnull, &state->row);
+						slot->tts_isnull, old_row, &state->row);
 	fm_check_status(state->row.failed ? FM_NO_MEMORY : FM_OK, "row");
 	fm_write_buffer_add(state->open->writes->buffer, key, hash, FM_PUT,
 						fm_buf_slice(&state->row), upsert, state->cid,
@@ -408,7 +411,8 @@ fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			return NULL;
 		raise_duplicate(state, slot);
 	}
-	put_row(state, key, hash, slot, state->on_conflict == CONFLICT_REPLACES);
+	put_row(state, key, hash, slot, no_row,
+			state->on_conflict == CONFLICT_REPLACES);
 	return slot;
 }
 
@@ -424,6 +428,7 @@ static void
 find_batch_in_runs(ModifyState *state, BatchRow *rows, int n)
 {
 	BatchRow   *sorted[BATCH_ROWS];
+	FmSlice		row;
 	int			i;
 
 	for (i = 0; i < n; i++)
@@ -431,7 +436,7 @@ find_batch_in_runs(ModifyState *state, BatchRow *rows, int n)
 	qsort(sorted, n, sizeof(BatchRow *), compare_batch_rows);
 	for (i = 0; i < n; i++)
 		sorted[i]->in_run = find_in_runs(state, sorted[i]->key,
-										 sorted[i]->hash);
+										 sorted[i]->hash, &row);
 }
 
 /* Those that were inserted are in an array of their own. */
@@ -480,7 +485,7 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 			if (exists)
 				raise_duplicate(state, slots[i]);
 		}
-		put_row(state, rows[i].key, rows[i].hash, slots[i],
+		put_row(state, rows[i].key, rows[i].hash, slots[i], no_row,
 				state->on_conflict == CONFLICT_REPLACES);
 		state->inserted[(*numSlots)++] = slots[i];
 	}
@@ -540,51 +545,35 @@ find_old_key(ModifyState *state, TupleTableSlot *planSlot, uint64 *hash)
 }
 
 /*
- * Raises if the store has columns that the foreign table lacks: a row that is
- * written anew would lose them.
+ * Copies the stored row of state->old_key to state->old_row if the store has
+ * columns that the foreign table lacks: the new row keeps their values.
  */
-static void
-check_complete(ModifyState *state)
+static FmSlice
+find_old_row(ModifyState *state, uint64 hash)
 {
-	const FmTable *table = state->open->table;
-	int			natts = RelationGetDescr(state->rel)->natts;
-	uint32		i;
+	FmSlice		key = fm_buf_slice(&state->old_key);
+	FmSlice		row = {NULL, 0};
+	FmBufferEntry entry;
 
 	if (fm_tuple_codec_is_complete(state->open->codec))
-		return;
-	for (i = 0; i < table->ncolumns; i++)
-	{
-		const FmColumn *column = &table->columns[i];
-		int			a = 0;
-
-		if (column->flags & FM_COLUMN_DROPPED)
-			continue;
-		while (a < natts &&
-			   (state->options->column_names[a] == NULL ||
-				!fm_slice_eq(column->name,
-							 fm_slice(state->options->column_names[a],
-									  strlen(state->options->column_names[a])))))
-			a++;
-		if (a == natts)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("cannot update foreign table \"%s\"",
-							RelationGetRelationName(state->rel)),
-					 errdetail("The stored table has a column \"%.*s\" that the foreign table lacks: updated rows would lose its values.",
-							   (int) column->name.len,
-							   (const char *) column->name.data),
-					 errhint("Add the column to the foreign table.")));
-	}
+		return row;
+	if (fm_write_buffer_find(state->open->writes->buffer, key, hash,
+							 FM_ALL_COMMANDS, &entry))
+		row = entry.row;
+	else if (!find_in_runs(state, key, hash, &row))
+		elog(ERROR, "old row is missing");
+	fm_buf_reset(&state->old_row);
+	fm_buf_put_slice(&state->old_row, row);
+	fm_check_status(state->old_row.failed ? FM_NO_MEMORY : FM_OK, "row");
+	return fm_buf_slice(&state->old_row);
 }
 
 static void
 put_tombstone(ModifyState *state, uint64 hash)
 {
-	FmSlice		none = {NULL, 0};
-
 	fm_write_buffer_add(state->open->writes->buffer,
 						fm_buf_slice(&state->old_key), hash, FM_TOMBSTONE,
-						none, false, state->cid, state->open->version);
+						no_row, false, state->cid, state->open->version);
 }
 
 TupleTableSlot *
@@ -593,13 +582,14 @@ fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 {
 	ModifyState *state = rinfo->ri_FdwState;
 	FmSlice		key;
+	FmSlice		old_row;
 	uint64		old_hash;
 	uint64		hash;
 
 	open_for_write(state);
-	check_complete(state);
 	if (!find_old_key(state, planSlot, &old_hash))
 		return NULL;
+	old_row = find_old_row(state, old_hash);
 	check_constraints(estate, rinfo, slot);
 	fm_buf_reset(&state->key);
 	encode_key(state, slot, &state->key);
@@ -611,7 +601,7 @@ fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			raise_duplicate(state, slot);
 		put_tombstone(state, old_hash);
 	}
-	put_row(state, key, hash, slot, false);
+	put_row(state, key, hash, slot, old_row, false);
 	return slot;
 }
 

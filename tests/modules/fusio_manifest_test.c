@@ -57,7 +57,7 @@ slice_bytea(FmSlice s)
 
 /* Describes the type of a composite value, whose first columns are the key. */
 static FmTable *
-describe_argument(HeapTupleHeader header, ArrayType * descending,
+describe_argument(HeapTupleHeader header, ArrayType *descending,
 				  TupleDesc *desc, const char ***names)
 {
 	FmKeySpec  *keys;
@@ -105,7 +105,8 @@ encode_argument(FunctionCallInfo fcinfo, FmTestRow *r)
 	fm_buf_init(&r->key, &r->alloc);
 	fm_buf_init(&r->row, &r->alloc);
 	fm_tuple_encode_key(r->codec, r->values, r->isnull, &r->key);
-	fm_tuple_encode_row(r->codec, r->values, r->isnull, &r->row);
+	fm_tuple_encode_row(r->codec, r->values, r->isnull, fm_slice(NULL, 0),
+						&r->row);
 }
 
 /* A data block of one entry; see format/data_block.h. */
