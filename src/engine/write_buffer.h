@@ -13,6 +13,8 @@
  * itself, sorted, as a run (format/run.h, raw blocks) into a BufFile and
  * starts empty; look-ups, scans and the base of a key see through to spills.
  *
+ * An error leaves the buffer as it was before the call.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef FM_WRITE_BUFFER_H
@@ -39,7 +41,8 @@ typedef struct FmBufferEntry
 	bool		upsert;			/* does not care what was there before */
 	CommandId	cid;
 	SubTransactionId subid;
-	uint64		base;			/* HEAD version that the statement read */
+	uint64		base;			/* HEAD version that the statement read: of
+								 * the first change of the key by a command */
 } FmBufferEntry;
 
 /* Sees all of one's own changes, whatever the command. */
@@ -67,27 +70,34 @@ extern bool fm_write_buffer_find(FmWriteBuffer *buffer, FmSlice key,
 								 FmBufferEntry *entry);
 
 /*
- * What the conflict check needs of a key: the base of its first live change
- * or lock, and whether all of them are upserts.  False: not touched.
+ * What the conflict check needs of a key: the least base of its live changes
+ * and locks, and whether all of them are upserts.  False: not touched.
  */
 extern bool fm_write_buffer_touched(FmWriteBuffer *buffer, FmSlice key,
-									uint64 hash, uint64 *first_base,
+									uint64 hash, uint64 *base,
 									bool *all_upserts);
 
-/* No live change and no lock? (May say false after rollbacks: see scan.) */
+/*
+ * No live change and no lock?  May say false after rollbacks: then a scan
+ * shows nothing.
+ */
 extern bool fm_write_buffer_is_empty(FmWriteBuffer *buffer);
-extern uint64 fm_write_buffer_min_base(FmWriteBuffer *buffer);
 
 /* Number of changes added (estimates; aborted ones count). */
 extern uint64 fm_write_buffer_count(FmWriteBuffer *buffer);
 
+/* Bytes of keys and rows added (likewise). */
+extern uint64 fm_write_buffer_bytes(FmWriteBuffer *buffer);
+
 /*
  * A scan of the newest visible version of each key in [lower, upper) (an
  * empty slice: unbounded), ascending or descending; puts and tombstones,
- * locks too if with_locks.  It is a merge source: source.next moves, and
- * entry.extra points to the FmBufferEntry.  Entries are copied into the
- * scan: they live until its next move, whatever the buffer does meanwhile.
- * Stays right while the buffer changes and spills.
+ * locks too if with_locks.  It is a merge source that stands before its first
+ * entry: source.next moves, and entry.extra points to the FmBufferEntry.
+ * Entries are copied into the scan: they live until its next move, whatever
+ * the buffer does meanwhile.  Stays right while the buffer changes and
+ * spills; it may or may not see what is added after it began.  Lives in the
+ * current memory context; one that is not ended harms nothing.
  */
 extern FmBufferScan *fm_buffer_scan_begin(FmWriteBuffer *buffer, FmSlice lower,
 										  FmSlice upper, bool backward,
@@ -95,12 +105,15 @@ extern FmBufferScan *fm_buffer_scan_begin(FmWriteBuffer *buffer, FmSlice lower,
 extern FmMergeSource *fm_buffer_scan_source(FmBufferScan *scan);
 extern void fm_buffer_scan_end(FmBufferScan *scan);
 
-/* Forgets everything (TRUNCATE keeps a marker elsewhere). */
+/*
+ * Drops what the subtransaction and its children wrote; neither raises nor
+ * allocates.  A committed one needs no call: subtransactions are numbered as
+ * they start, so that at its abort all from its number on are its children.
+ */
 extern void fm_write_buffer_subabort(FmWriteBuffer *buffer,
 									 SubTransactionId subid);
-extern void fm_write_buffer_subcommit(FmWriteBuffer *buffer,
-									  SubTransactionId subid,
-									  SubTransactionId parent);
+
+/* Frees everything, files too.  Scans of it must have ended. */
 extern void fm_write_buffer_free(FmWriteBuffer *buffer);
 
 #endif							/* FM_WRITE_BUFFER_H */
