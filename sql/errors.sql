@@ -52,7 +52,7 @@ BEGIN;
 INSERT INTO t VALUES (3, 'three');
 SELECT fusio_manifest_compact('t');
 COMMIT;
-SELECT fusio_manifest_compact('t');
+SELECT fusio_manifest_compact('t') > 0 AS merged;
 
 -- columns and types that differ from the store's
 CREATE FOREIGN TABLE other (k bigint, v text) SERVER fm_errors

@@ -125,6 +125,9 @@ fusio_manifest_compact(PG_FUNCTION_ARGS)
 						RelationGetRelationName(rel),
 						options->store.servername),
 				 errhint("Commit first. Compaction publishes its result at once.")));
+
+	/* A table that is missing, or is another one, is an error here too. */
+	fm_close_table(fm_open_table(rel, FM_OPEN_READ));
 	merged = fm_compact_table(store, options->table_name, PG_GETARG_BOOL(1));
 	relation_close(rel, NoLock);
 	PG_RETURN_INT32(merged);
