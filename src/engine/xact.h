@@ -4,7 +4,7 @@
  *	  What a transaction has changed, store by store, and its callbacks.
  *
  * Changes are published by one compare-and-swap in XACT_EVENT_PRE_COMMIT.
- * The state lives in TopTransactionContext's child and is dropped at the
+ * The state lives in a child of TopTransactionContext and is dropped at the
  * transaction's end.
  *
  *-------------------------------------------------------------------------
@@ -17,20 +17,34 @@
 #include "manifest/snapshot.h"
 #include "objstore/store.h"
 
-/* A table that this transaction has written, locked, created or dropped. */
+extern int	fm_commit_timeout_ms;	/* fusio_manifest.commit_timeout; 0: none */
+extern int	fm_write_buffer_kb; /* fusio_manifest.write_buffer */
+
+typedef struct FmSchemaState FmSchemaState;
+
+/*
+ * A table that this transaction has written, locked, created or dropped.  It
+ * keeps its address until the transaction ends, also when the subtransaction
+ * that enlisted it is rolled back: then it is not "enlisted" any more, its
+ * buffer is empty, and the next enlisting makes it new.
+ */
 typedef struct FmTableWrites
 {
 	FmStore    *store;
+	bool		enlisted;
 	Oid			relid;			/* of the foreign table last used for it */
 	char	   *name;			/* in the store */
 	uint64		table_id;		/* 0: HEAD had no such table */
+	uint64		base;			/* least HEAD version that a statement which
+								 * enlisted it read */
 	FmWriteBuffer *buffer;
 	FmTable    *create;			/* definition, if we create it; else NULL */
-	FmColumn   *add_columns;	/* columns HEAD lacks, ids 0 */
+	FmColumn   *add_columns;	/* columns HEAD lacks */
 	int			nadd_columns;
 	bool		drop;
 	FmBlockOptions block;		/* of runs written here */
-	bool		existed;		/* the statement that first wrote saw it */
+	SubTransactionId subid;		/* that enlisted it */
+	FmSchemaState *schema_states;	/* before changes in subtransactions */
 } FmTableWrites;
 
 /*
@@ -41,9 +55,10 @@ extern FmTableWrites *fm_xact_find(FmStore *store, const char *name);
 
 /*
  * The same, made on first use: refuses a second store or mapping (0A000),
- * SERIALIZABLE (0A000), a read-only store (25006).  "definition" describes
- * the local table, for a create; base is the version of the snapshot that
- * the statement reads.  "add_columns" are the columns that HEAD lacks.
+ * SERIALIZABLE (0A000), parallel mode (25000).
+ * "definition" describes the local table, for a create; base is the version
+ * of the snapshot that the statement reads.  "add_columns" are the columns
+ * that "stored" lacks, all of them.  Everything is copied.
  */
 extern FmTableWrites *fm_xact_enlist(FmStore *store, Oid relid,
 									 const char *name, const FmTable *stored,
@@ -55,7 +70,23 @@ extern FmTableWrites *fm_xact_enlist(FmStore *store, Oid relid,
 /* True once the transaction has enlisted a write in the store (NULL: any). */
 extern bool fm_xact_has_writes(FmStore *store);
 
-/* Registers the callbacks; from _PG_init. */
+/*
+ * Adds a row lock of a key to what the commit checks for conflicts; base is
+ * the version in which the row was read.
+ */
+extern void fm_xact_lock_key(FmTableWrites *writes, FmSlice key, uint64 hash,
+							 uint64 base);
+
+/*
+ * Waits until no other transaction of this cluster is about to change the
+ * key, and keeps them waiting until this one ends.  To be called before HEAD
+ * is pinned.  Does nothing beyond a number of keys a transaction: the commit
+ * finds the conflict then.
+ */
+extern void fm_xact_wait_for_key(const FmStoreOptions *store,
+								 const char *name, uint64 hash);
+
+/* Registers the callbacks; from _PG_init, so that they run after others'. */
 extern void fm_xact_init(void);
 
 #endif							/* FM_XACT_H */
