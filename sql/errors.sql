@@ -8,8 +8,8 @@ CREATE SERVER fm_errors FOREIGN DATA WRAPPER fusio_manifest
   OPTIONS (location :'location');
 CREATE SERVER fm_errors_2 FOREIGN DATA WRAPPER fusio_manifest
   OPTIONS (location :'location_2');
-CREATE FOREIGN TABLE t (k int, v text) SERVER fm_errors OPTIONS (key 'k');
-CREATE FOREIGN TABLE u (k int, v text) SERVER fm_errors_2 OPTIONS (key 'k');
+CREATE FOREIGN TABLE t (k int, v text COLLATE "C") SERVER fm_errors OPTIONS (key 'k');
+CREATE FOREIGN TABLE u (k int, v text COLLATE "C") SERVER fm_errors_2 OPTIONS (key 'k');
 TABLE t;
 INSERT INTO t VALUES (1, 'one');
 INSERT INTO u VALUES (1, 'one');
@@ -55,7 +55,7 @@ COMMIT;
 SELECT fusio_manifest_compact('t') > 0 AS merged;
 
 -- columns and types that differ from the store's
-CREATE FOREIGN TABLE other (k bigint, v text) SERVER fm_errors
+CREATE FOREIGN TABLE other (k bigint, v text COLLATE "C") SERVER fm_errors
   OPTIONS (key 'k', table_name 'fm_errors.t');
 TABLE other;
 INSERT INTO other VALUES (1, 'x');
@@ -64,11 +64,11 @@ CREATE FOREIGN TABLE other (k int, v int) SERVER fm_errors
   OPTIONS (key 'k', table_name 'fm_errors.t');
 TABLE other;
 DROP FOREIGN TABLE other;
-CREATE FOREIGN TABLE other (k int, v text) SERVER fm_errors
+CREATE FOREIGN TABLE other (k int, v text COLLATE "C") SERVER fm_errors
   OPTIONS (key 'k DESC', table_name 'fm_errors.t');
 TABLE other;
 DROP FOREIGN TABLE other;
-CREATE FOREIGN TABLE other (k int, v text) SERVER fm_errors
+CREATE FOREIGN TABLE other (k int, v text COLLATE "C") SERVER fm_errors
   OPTIONS (key 'k, v', table_name 'fm_errors.t');
 TABLE other;
 DROP FOREIGN TABLE other;
@@ -102,8 +102,6 @@ CREATE FOREIGN TABLE nowhere (k int) SERVER fm_errors_3 OPTIONS (key 'k');
 INSERT INTO nowhere VALUES (1);
 TABLE nowhere;
 ALTER SERVER fm_errors_3 OPTIONS (SET location 'file:///dev/null/x');
-INSERT INTO nowhere VALUES (1);
-ALTER SERVER fm_errors_3 OPTIONS (SET location 'file:///proc/fusio');
 INSERT INTO nowhere VALUES (1);
 
 -- every error left the tables as they were
