@@ -29,6 +29,7 @@
 struct FmSpill
 {
 	MemoryContext context;		/* holds all of it */
+	ResourceOwner owner;		/* of the file */
 	BufFile    *file;
 	FmId		id;
 	uint8	   *meta;			/* the run from its first index partition on */
@@ -44,6 +45,7 @@ struct FmSpillWriter
 	MemoryContext build_context;	/* of the builder */
 	FmAlloc		alloc;
 	FmRunBuilder *builder;
+	ResourceOwner owner;		/* of the file */
 	BufFile    *file;
 	FmId		id;
 	uint32		since_check;
@@ -93,18 +95,31 @@ write_bytes(void *arg, FmSlice bytes)
 	return true;
 }
 
-/* Subtransactions come and go: the file belongs to the top one. */
-static BufFile *
-create_file(void)
+/*
+ * Subtransactions come and go: the file's owner is a child of the top one's.
+ * It is there since closing a BufFile can raise (it writes what waits), and
+ * releasing its owner cannot.
+ */
+static void
+create_file(FmSpillWriter *writer)
 {
 	ResourceOwner old = CurrentResourceOwner;
-	BufFile    *file;
 
 	PrepareTempTablespaces();
-	CurrentResourceOwner = TopTransactionResourceOwner;
-	file = BufFileCreateTemp(false);
+	writer->owner = ResourceOwnerCreate(TopTransactionResourceOwner,
+										"fusio_manifest spill");
+	CurrentResourceOwner = writer->owner;
+	writer->file = BufFileCreateTemp(false);
 	CurrentResourceOwner = old;
-	return file;
+}
+
+static void
+release_file(ResourceOwner owner)
+{
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(owner);
 }
 
 FmSpillWriter *
@@ -132,7 +147,7 @@ fm_spill_begin(MemoryContext parent)
 	options.sink_arg = writer;
 	fm_check_status(fm_run_builder_create(&options, &writer->alloc,
 										  &writer->builder), "spill");
-	writer->file = create_file();
+	create_file(writer);
 	MemoryContextSwitchTo(old);
 	return writer;
 }
@@ -235,12 +250,13 @@ fm_spill_finish(FmSpillWriter *writer)
 
 	fm_check_status(fm_run_builder_finish(writer->builder, &desc), "spill");
 	spill->context = writer->context;
+	spill->owner = writer->owner;
 	spill->file = writer->file;
 	spill->id = writer->id;
 	spill->first = copy_key(desc.lower, spill->context);
 	spill->last = copy_key(desc.upper, spill->context);
-	MemoryContextDelete(writer->build_context);
 	open_meta(spill, &desc);
+	MemoryContextDelete(writer->build_context);
 	pfree(writer);
 	return spill;
 }
@@ -248,14 +264,14 @@ fm_spill_finish(FmSpillWriter *writer)
 void
 fm_spill_abandon(FmSpillWriter *writer)
 {
-	BufFileClose(writer->file);
+	release_file(writer->owner);
 	MemoryContextDelete(writer->context);
 }
 
 void
 fm_spill_free(FmSpill *spill)
 {
-	BufFileClose(spill->file);
+	release_file(spill->owner);
 	MemoryContextDelete(spill->context);
 }
 

@@ -8,8 +8,8 @@
  * kind u8, upsert u8, zero u16, row.
  *
  * Its index partitions and top index stay in memory; data blocks are read
- * back one at a time.  Its file is owned by the top transaction's resource
- * owner: whoever forgets a spill leaks it until then.
+ * back one at a time.  What is not freed goes with the top transaction, with
+ * a warning if that commits.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,8 +59,8 @@ extern bool fm_group_next(FmSlice *group, FmBufferEntry *version);
 
 /*
  * Writing: keys ascend strictly, groups are not empty.  Everything is in a
- * child of "parent"; an error leaves the file to the resource owner.  finish
- * needs at least one entry; abandon gives the file back.
+ * child of "parent".  finish needs at least one entry.  After an error the
+ * writer is to be abandoned; abandoning neither raises nor allocates.
  */
 extern FmSpillWriter *fm_spill_begin(MemoryContext parent);
 extern void fm_spill_add(FmSpillWriter *writer, FmSlice key, uint64 hash,

@@ -87,6 +87,8 @@ struct FmWriteBuffer
 	FmSpillEntry *spills;
 	uint32		nspills;
 	uint32		maxspills;
+	FmSpillWriter *writer;		/* of a spill that is made, or that an error
+								 * left unfinished */
 	bool		keep_spills;	/* they cannot be merged: groups too large */
 	FmSpillBlock found;			/* block of the last search */
 

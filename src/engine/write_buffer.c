@@ -74,11 +74,44 @@ fm_write_buffer_create(MemoryContext parent, Size budget)
 	return buffer;
 }
 
+/* Drops a spill that is not finished.  Neither raises nor allocates. */
+static void
+abandon_writer(FmWriteBuffer *buffer)
+{
+	FmSpillWriter *writer = buffer->writer;
+
+	buffer->writer = NULL;
+	if (writer != NULL)
+		fm_spill_abandon(writer);
+}
+
+/* Adds a group to the spill that is being made. */
+static void
+write_group(FmWriteBuffer *buffer, FmSlice key, uint64 hash, FmSlice group)
+{
+	if (buffer->writer == NULL)
+		buffer->writer = fm_spill_begin(buffer->context);
+	fm_spill_add(buffer->writer, key, hash, group);
+}
+
+/* The spill that was made; NULL if nothing was added. */
+static FmSpill *
+finish_writer(FmWriteBuffer *buffer)
+{
+	FmSpill    *result = NULL;
+
+	if (buffer->writer != NULL)
+		result = fm_spill_finish(buffer->writer);
+	buffer->writer = NULL;
+	return result;
+}
+
 void
 fm_write_buffer_free(FmWriteBuffer *buffer)
 {
 	uint32		i;
 
+	abandon_writer(buffer);
 	for (i = 0; i < buffer->nspills; i++)
 		fm_spill_free(buffer->spills[i].spill);
 	MemoryContextDelete(buffer->context);
@@ -299,9 +332,10 @@ spill_memory(FmWriteBuffer *buffer)
 {
 	FmAlloc		alloc;
 	FmBuf		group;
-	FmSpillWriter *writer = NULL;
+	FmSpill    *result;
 	uint32		i;
 
+	abandon_writer(buffer);
 	reserve_spill(buffer);
 	fm_buffer_sort(buffer);
 	alloc = fm_palloc_alloc(buffer->context);
@@ -313,18 +347,16 @@ spill_memory(FmWriteBuffer *buffer)
 		fm_buf_reset(&group);
 		group_versions(buffer, &buffer->items[i], &group);
 		fm_check_status(group.failed ? FM_NO_MEMORY : FM_OK, "spill");
-		if (group.len == 0)
-			continue;
-		if (writer == NULL)
-			writer = fm_spill_begin(buffer->context);
-		fm_spill_add(writer, key->key, key->hash, fm_buf_slice(&group));
+		if (group.len > 0)
+			write_group(buffer, key->key, key->hash, fm_buf_slice(&group));
 	}
 	fm_buf_free(&group);
-	if (writer != NULL)
+	result = finish_writer(buffer);
+	if (result != NULL)
 	{
 		FmSpillEntry *entry = &buffer->spills[buffer->nspills];
 
-		entry->spill = fm_spill_finish(writer);
+		entry->spill = result;
 		entry->min_cid = buffer->min_cid;
 		entry->tier = 0;
 		buffer->nspills++;
@@ -383,26 +415,23 @@ add_group(void *arg, const FmMergeEntry *part)
 	}
 }
 
+/* False if the group is too large to be one. */
 static bool
-flush_group(MergedGroup *merged, FmSlice key, FmSpillWriter **writer)
+flush_group(MergedGroup *merged, FmSlice key)
 {
 	fm_check_status(merged->bytes.failed ? FM_NO_MEMORY : FM_OK, "spill");
 	if (merged->bytes.len > FM_MAX_ROW_SIZE)
 		return false;
 	if (merged->bytes.len > 0)
-	{
-		if (*writer == NULL)
-			*writer = fm_spill_begin(merged->buffer->context);
-		fm_spill_add(*writer, key, fm_key_hash(key),
-					 fm_buf_slice(&merged->bytes));
-	}
+		write_group(merged->buffer, key, fm_key_hash(key),
+					fm_buf_slice(&merged->bytes));
 	fm_buf_reset(&merged->bytes);
 	return true;
 }
 
 /*
  * Writes spills as one; all memory but the result's is in the current
- * context.  False if a group would become too large.  *result is NULL if
+ * context.  False if a group would become too large; else *result is NULL if
  * nothing in them is live.
  */
 static bool
@@ -413,7 +442,6 @@ write_merged(FmWriteBuffer *buffer, const FmSpillEntry *spills, uint32 n,
 	FmMergeSource **sources = palloc(sizeof(FmMergeSource *) * n);
 	SpillMerge *all = palloc0(sizeof(SpillMerge) * n);
 	uint8	   *key = palloc(FM_MAX_KEY_SIZE);
-	FmSpillWriter *writer = NULL;
 	FmMergeSource *winner;
 	MergedGroup merged;
 	FmMerge    *merge;
@@ -421,6 +449,7 @@ write_merged(FmWriteBuffer *buffer, const FmSpillEntry *spills, uint32 n,
 	bool		fits = true;
 	uint32		i;
 
+	abandon_writer(buffer);
 	for (i = 0; i < n; i++)
 	{
 		SpillMerge *m = &all[i];
@@ -439,7 +468,7 @@ write_merged(FmWriteBuffer *buffer, const FmSpillEntry *spills, uint32 n,
 	do
 	{
 		fm_check_status(fm_merge_next(merge, &winner), "spill");
-		fits = flush_group(&merged, fm_slice(key, key_size), &writer);
+		fits = flush_group(&merged, fm_slice(key, key_size));
 		if (winner != NULL)
 		{
 			key_size = winner->entry.key.len;
@@ -447,11 +476,10 @@ write_merged(FmWriteBuffer *buffer, const FmSpillEntry *spills, uint32 n,
 			add_group(&merged, &winner->entry);
 		}
 	} while (fits && winner != NULL);
-	*result = NULL;
-	if (!fits && writer != NULL)
-		fm_spill_abandon(writer);
-	else if (writer != NULL)
-		*result = fm_spill_finish(writer);
+	if (fits)
+		*result = finish_writer(buffer);
+	else
+		abandon_writer(buffer);
 	return fits;
 }
 
@@ -465,7 +493,7 @@ merge_spills(FmWriteBuffer *buffer, uint32 n)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	CommandId	min_cid = InvalidCommandId;
-	FmSpill    *result;
+	FmSpill    *result = NULL;
 	uint32		i;
 
 	buffer->keep_spills = !write_merged(buffer, spills, n, &result);
@@ -789,6 +817,7 @@ fm_write_buffer_subabort(FmWriteBuffer *buffer, SubTransactionId subid)
 {
 	FmAbortedRange *last;
 
+	abandon_writer(buffer);
 	if (buffer->count == 0 || buffer->last_subid < subid)
 		return;
 	if (subid <= buffer->first_subid)
