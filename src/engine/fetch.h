@@ -23,7 +23,7 @@
 typedef struct FmFetch
 {
 	FmStore    *store;
-	FmTupleCodec *codec;	/* checks rows; NULL: only the structure */
+	FmTupleCodec *codec;		/* checks rows; NULL: only the structure */
 	FmStats    *stats;			/* never NULL */
 	uint64		version;		/* of HEAD: to tell "snapshot too old" */
 	bool		use;			/* count hits for the clock: not full scans */

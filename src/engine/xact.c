@@ -372,6 +372,15 @@ fill_table_commit(FmTableWrites *writes, FmManifest *manifest,
 }
 
 /* Locks alone publish nothing, and so have nothing to protect. */
+TimestampTz
+fm_commit_deadline(void)
+{
+	if (fm_commit_timeout_ms == 0)
+		return DT_NOEND;
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									   fm_commit_timeout_ms);
+}
+
 static void
 publish(XactState *state)
 {
@@ -388,11 +397,7 @@ publish(XactState *state)
 	memset(&request, 0, sizeof(request));
 	request.store = state->store;
 	request.store_id = state->store_id;
-	request.deadline = DT_NOEND;
-	if (fm_commit_timeout_ms > 0)
-		request.deadline =
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										fm_commit_timeout_ms);
+	request.deadline = fm_commit_deadline();
 	request.tables = palloc(sizeof(FmTableCommit) * state->ntables);
 
 	manifest = fm_manifest_current(state->store);

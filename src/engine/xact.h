@@ -20,6 +20,9 @@
 extern int	fm_commit_timeout_ms;	/* fusio_manifest.commit_timeout; 0: none */
 extern int	fm_write_buffer_kb; /* fusio_manifest.write_buffer */
 
+/* Until when a commit that begins now may wait: DT_NOEND for ever. */
+extern TimestampTz fm_commit_deadline(void);
+
 typedef struct FmSchemaState FmSchemaState;
 
 /*

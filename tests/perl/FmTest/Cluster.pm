@@ -18,11 +18,15 @@ use Time::HiRes qw(sleep time);
 use FmTest::Session;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More ();
 
 our @EXPORT = qw(start_node connect_to new_directory make_table wait_for
   spawn lock_head slurp spew run_files);
 
 my $directories = 0;
+
+# The end of a test loses what it died of.
+$SIG{__DIE__} = sub { Test::More::diag(@_) unless $^S; };
 
 # Starts a new cluster; preloaded unless "plain" is set.
 sub start_node

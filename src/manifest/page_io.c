@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * page_io.c
+ *	  Pages of HEAD as objects of a store.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "manifest/page_io.h"
+#include "objstore/pg_status.h"
+
+FmSlice
+fm_page_read(FmStore *store, const FmPageRef *ref, uint64 version)
+{
+	FmReadRange range;
+	FmFault		fault;
+
+	range.offset = 0;
+	range.length = ref->size;
+	range.dest = palloc(ref->size);
+	switch (store->ops->read(store, FM_OBJECT_PAGE, &ref->id, &range, 1))
+	{
+		case FM_READ_OK:
+			break;
+		case FM_READ_MISSING:
+			fm_raise_missing_object(store, FM_OBJECT_PAGE, &ref->id, version);
+			break;
+		case FM_READ_SHORT:
+			fm_fault(&fault, FM_CORRUPTION, "object is cut short", 0);
+			fm_raise_object_fault(store, FM_OBJECT_PAGE, &ref->id, 0, &fault);
+			break;
+	}
+	return fm_slice(range.dest, ref->size);
+}
+
+void
+fm_page_write(FmStore *store, const FmId *id, FmSlice bytes)
+{
+	FmObjectWriter *writer = store->ops->create(store, FM_OBJECT_PAGE, id);
+
+	store->ops->append(writer, bytes);
+	store->ops->finish(writer);
+}
