@@ -174,7 +174,7 @@ raise_damage(const char *what)
 }
 
 static void
-read_file(BufFile * file, uint64 offset, uint8 *dest, Size size)
+read_file(BufFile *file, uint64 offset, uint8 *dest, Size size)
 {
 	if (BufFileSeek(file, 0, (off_t) offset, SEEK_SET) != 0)
 		ereport(ERROR,

@@ -33,7 +33,7 @@ typedef struct ConflictWalk
 {
 	const FmTableCommit *table;
 	const char *conflict;		/* why, or NULL */
-}			ConflictWalk;
+} ConflictWalk;
 
 static bool
 visit_record(void *arg, const FmCommitRecord *record)

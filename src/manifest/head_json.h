@@ -17,6 +17,6 @@
  * digits, times as timestamptz, checksums and keys left out.  Tables and
  * levels that were not loaded from their pages show the page alone.
  */
-extern Jsonb * fm_head_to_jsonb(const FmHead *head);
+extern Jsonb *fm_head_to_jsonb(const FmHead *head);
 
 #endif							/* FM_HEAD_JSON_H */

@@ -23,7 +23,7 @@ typedef struct FmPin
 {
 	FmManifest *manifest;
 	struct FmPin *next;
-}			FmPin;
+} FmPin;
 
 struct FmSnapshotScope
 {
@@ -34,11 +34,11 @@ struct FmSnapshotScope
 };
 
 static dlist_head scopes = DLIST_STATIC_INIT(scopes);
-static FmPin * transaction_pins;
+static FmPin *transaction_pins;
 static bool callback_registered;
 
 static void
-release_pins(FmPin * *pins)
+release_pins(FmPin **pins)
 {
 	while (*pins != NULL)
 	{
@@ -59,7 +59,8 @@ end_of_transaction(XactEvent event, void *arg)
 		release_pins(&transaction_pins);
 }
 
-static FmPin * *pins_of(Snapshot snapshot)
+static FmPin **
+pins_of(Snapshot snapshot)
 {
 	dlist_iter	iter;
 
@@ -77,7 +78,7 @@ static FmPin * *pins_of(Snapshot snapshot)
 }
 
 static FmManifest *
-find_pin(FmPin * *pins, FmStore *store)
+find_pin(FmPin **pins, FmStore *store)
 {
 	FmPin	   *pin;
 
