@@ -13,9 +13,16 @@
 
 #include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 #include "funcapi.h"
 #include "utils/acl.h"
 #include "utils/pg_locale.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #ifdef WORDS_BIGENDIAN
 #error "values are stored as images of little-endian servers"

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "engine/numeric_image.h"
 
 #define FORM_MASK 0xC000

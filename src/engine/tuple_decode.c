@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "compat.h"
 #include "engine/numeric_image.h"
 #include "engine/tuple_binding.h"
 

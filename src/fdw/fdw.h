@@ -12,6 +12,7 @@
 #include "foreign/fdwapi.h"
 #include "nodes/pathnodes.h"
 
+#include "compat.h"
 #include "engine/stat.h"
 
 /* plan.c */

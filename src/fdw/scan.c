@@ -46,11 +46,11 @@ typedef struct ScanCondition
 	char		element_align;
 } ScanCondition;
 
-typedef struct ScanKey
+typedef struct ConditionKey
 {
 	FmSlice		key;
 	uint64		hash;
-} ScanKey;
+} ConditionKey;
 
 typedef enum ScanMode
 {
@@ -80,8 +80,8 @@ typedef struct FmScanState
 	ScanMode	mode;
 	FmAlloc		key_alloc;
 	FmBuf		key;			/* the encoded key, or the range's prefix */
-	ScanKey		one_key;
-	ScanKey    *keys;
+	ConditionKey		one_key;
+	ConditionKey    *keys;
 	int			nkeys;
 	int			next_key;
 	FmRangeScan *range;
@@ -231,7 +231,7 @@ set_one_key(FmScanState *scan)
 static int
 compare_keys(const void *a, const void *b)
 {
-	return fm_slice_cmp(((const ScanKey *) a)->key, ((const ScanKey *) b)->key);
+	return fm_slice_cmp(((const ConditionKey *) a)->key, ((const ConditionKey *) b)->key);
 }
 
 static bool put_conditions(ForeignScanState *node, FmScanState *scan, int from);
@@ -246,7 +246,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 	ScanCondition *c = &scan->conditions[at];
 	ArrayType  *array = DatumGetArrayTypeP(list);
 	size_t		prefix = scan->key.len;
-	ScanKey    *keys;
+	ConditionKey    *keys;
 	Datum	   *values;
 	bool	   *nulls;
 	int			n;
@@ -255,7 +255,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 
 	deconstruct_array(array, c->element_type, c->element_len, c->element_byval,
 					  c->element_align, &values, &nulls, &n);
-	keys = palloc(sizeof(ScanKey) * Max(n, 1));
+	keys = palloc(sizeof(ConditionKey) * Max(n, 1));
 	for (i = 0; i < n; i++)
 	{
 		uint8	   *copy;
@@ -273,7 +273,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 		keys[nkeys].hash = fm_key_hash(keys[nkeys].key);
 		nkeys++;
 	}
-	qsort(keys, nkeys, sizeof(ScanKey), compare_keys);
+	qsort(keys, nkeys, sizeof(ConditionKey), compare_keys);
 	scan->keys = keys;
 	scan->nkeys = 0;
 	for (i = 0; i < nkeys; i++)
@@ -498,7 +498,7 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 {
 	while (scan->next_key < scan->nkeys)
 	{
-		ScanKey    *k = &scan->keys[scan->backward ?
+		ConditionKey    *k = &scan->keys[scan->backward ?
 									scan->nkeys - 1 - scan->next_key :
 									scan->next_key];
 		FmTableWrites *writes = fm_open_table_writes(scan->open);
