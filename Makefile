@@ -3,6 +3,7 @@
 #   make, make install     build and install with PGXS
 #   make installcheck      regression tests on a running server of yours
 #   make test              every test, on private servers of its own
+#   make test-matrix       regression and isolation tests on newer PostgreSQL
 #   make fuzz              longer fuzzing of the decoders
 #   make fuzz-sql SECONDS=600 SEED=1
 #                          longer random statements, beside a native table
@@ -43,10 +44,13 @@ endif
 -include $(OBJS:.o=.d)
 $(OBJS:.o=.bc): %.bc: %.o
 
-.PHONY: test fuzz fuzz-sql demo bench
+.PHONY: test test-matrix fuzz fuzz-sql demo bench
 
 test:
 	@tests/run
+
+test-matrix:
+	@tests/matrix
 
 fuzz:
 	@tests/install-deps build test

@@ -1,4 +1,6 @@
 -- INSERT and COPY: duplicates, insert modes, constraints, own changes.
+-- (where COPY is in its input differs between versions)
+\set SHOW_CONTEXT never
 SELECT 'file://' || current_setting('data_directory') || '/fm_insert_' ||
   md5(clock_timestamp()::text) AS location \gset
 CREATE SCHEMA fm_insert;

@@ -80,8 +80,8 @@ typedef struct FmScanState
 	ScanMode	mode;
 	FmAlloc		key_alloc;
 	FmBuf		key;			/* the encoded key, or the range's prefix */
-	ConditionKey		one_key;
-	ConditionKey    *keys;
+	ConditionKey one_key;
+	ConditionKey *keys;
 	int			nkeys;
 	int			next_key;
 	FmRangeScan *range;
@@ -246,7 +246,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 	ScanCondition *c = &scan->conditions[at];
 	ArrayType  *array = DatumGetArrayTypeP(list);
 	size_t		prefix = scan->key.len;
-	ConditionKey    *keys;
+	ConditionKey *keys;
 	Datum	   *values;
 	bool	   *nulls;
 	int			n;
@@ -498,9 +498,9 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 {
 	while (scan->next_key < scan->nkeys)
 	{
-		ConditionKey    *k = &scan->keys[scan->backward ?
-									scan->nkeys - 1 - scan->next_key :
-									scan->next_key];
+		ConditionKey *k = &scan->keys[scan->backward ?
+									  scan->nkeys - 1 - scan->next_key :
+									  scan->next_key];
 		FmTableWrites *writes = fm_open_table_writes(scan->open);
 		FmBufferEntry own;
 
