@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -66,6 +68,22 @@ forbid_workers(QueryDesc *queryDesc)
 	queryDesc->plannedstmt = copy;
 }
 
+/* What a SERIALIZABLE transaction reads is remembered by this process. */
+static bool
+must_remember_reads(const PlannedStmt *plan)
+{
+	ListCell   *lc;
+
+	if (!IsolationIsSerializable() || XactReadOnly)
+		return false;
+	foreach(lc, plan->rtable)
+	{
+		if (lfirst_node(RangeTblEntry, lc)->relkind == RELKIND_FOREIGN_TABLE)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Reads of a statement have one version of HEAD for each store.  Workers must
  * find the same, and cannot see the changes of this transaction; where either
@@ -96,7 +114,8 @@ start_executor(QueryDesc *queryDesc, int eflags)
 		fm_snapshot_scope_attach(scope, queryDesc->estate->es_query_cxt);
 	if (parallel &&
 		((scope != NULL && !fm_snapshot_scope_is_shared(scope)) ||
-		 fm_xact_has_writes(NULL)))
+		 fm_xact_has_writes(NULL) ||
+		 must_remember_reads(queryDesc->plannedstmt)))
 		forbid_workers(queryDesc);
 }
 

@@ -244,5 +244,7 @@ fm_ingest_conflicts(void *arg, const FmRunDesc *run, uint64 version)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+	if (!found && writes->reads != NULL)
+		found = fm_read_set_conflicts(writes->reads, run, version);
 	return found;
 }

@@ -13,9 +13,11 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -40,6 +42,17 @@ struct FmSchemaState
 	FmSchemaState *older;
 };
 
+/* What a SERIALIZABLE transaction has read of a table. */
+typedef struct TableReads
+{
+	FmStore    *store;
+	char	   *name;
+	uint64		table_id;
+	uint64		version;		/* that was read */
+	FmReadSet  *set;
+	struct TableReads *next;
+} TableReads;
+
 typedef struct XactState
 {
 	MemoryContext context;		/* holds all of it */
@@ -49,6 +62,7 @@ typedef struct XactState
 	int			ntables;
 	int			maxtables;
 	int			nenlisted;
+	TableReads *reads;			/* also of other stores */
 	bool		finished;		/* PRE_COMMIT is over */
 	uint64		version;		/* that was published; 0: none */
 	FmId		commit_id;
@@ -102,6 +116,54 @@ fm_xact_has_writes(FmStore *store)
 {
 	return current != NULL && current->nenlisted > 0 &&
 		(store == NULL || current->store == store);
+}
+
+static FmReadSet *
+find_reads(FmStore *store, const char *name)
+{
+	TableReads *reads;
+
+	for (reads = current->reads; reads != NULL; reads = reads->next)
+	{
+		if (reads->store == store && strcmp(reads->name, name) == 0)
+			return reads->set;
+	}
+	return NULL;
+}
+
+/*
+ * Nothing is forgotten when a subtransaction aborts: what it has read may
+ * have decided what came after.
+ */
+FmReadSet *
+fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
+				 uint64 version)
+{
+	XactState  *state;
+	FmReadSet  *set;
+	TableReads *reads;
+
+	if (!IsolationIsSerializable() || XactReadOnly || table->id == 0)
+		return NULL;
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot read from server \"%s\" in a parallel worker of a serializable transaction that may write",
+						store->options.servername),
+				 errhint("Mark functions that read its tables PARALLEL RESTRICTED, or make the transaction READ ONLY.")));
+	state = get_state();
+	set = find_reads(store, name);
+	if (set != NULL)
+		return set;
+	reads = MemoryContextAllocZero(state->context, sizeof(TableReads));
+	reads->store = store;
+	reads->name = MemoryContextStrdup(state->context, name);
+	reads->table_id = table->id;
+	reads->version = version;
+	reads->set = fm_read_set_create(state->context, store);
+	reads->next = state->reads;
+	state->reads = reads;
+	return reads->set;
 }
 
 static FmSlice
@@ -161,12 +223,6 @@ check_transaction(FmStore *store)
 				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
 				 errmsg("cannot write to server \"%s\" during a parallel operation",
 						store->options.servername)));
-	if (IsolationIsSerializable())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot write to server \"%s\" in a serializable transaction",
-						store->options.servername),
-				 errhint("Use REPEATABLE READ.")));
 	if (current == NULL)
 		return;
 	if (current->finished)
@@ -362,6 +418,12 @@ fill_table_commit(FmTableWrites *writes, FmManifest *manifest,
 	commit->add_columns = writes->add_columns;
 	commit->nadd_columns = (uint32) writes->nadd_columns;
 	commit->drop = writes->drop;
+	writes->reads = find_reads(writes->store, writes->name);
+	if (writes->reads != NULL)
+	{
+		commit->probe = fm_ingest_conflicts;
+		commit->probe_arg = writes;
+	}
 	if (fm_write_buffer_is_empty(writes->buffer))
 		return;
 	commit->nadded = (uint32) fm_ingest_table(writes, manifest, deadline,
@@ -371,7 +433,6 @@ fill_table_commit(FmTableWrites *writes, FmManifest *manifest,
 	commit->probe_arg = writes;
 }
 
-/* Locks alone publish nothing, and so have nothing to protect. */
 TimestampTz
 fm_commit_deadline(void)
 {
@@ -381,12 +442,38 @@ fm_commit_deadline(void)
 									   fm_commit_timeout_ms);
 }
 
+/* What was read of tables that are not written goes into the check too. */
+static void
+add_reads(XactState *state, FmCommitRequest *request)
+{
+	TableReads *reads;
+
+	for (reads = state->reads; reads != NULL; reads = reads->next)
+	{
+		FmTableWrites *writes = fm_xact_find(reads->store, reads->name);
+		FmTableCommit *commit;
+
+		if (reads->store != state->store || writes != NULL)
+			continue;
+		commit = &request->tables[request->ntables++];
+		memset(commit, 0, sizeof(*commit));
+		commit->name = reads->name;
+		commit->table_id = reads->table_id;
+		commit->base = reads->version;
+		commit->probe = fm_read_set_conflicts;
+		commit->probe_arg = reads->set;
+	}
+}
+
+/* Locks alone publish nothing, and so have nothing to protect. */
 static void
 publish(XactState *state)
 {
 	FmCommitRequest request;
 	FmManifest *manifest;
+	TableReads *reads;
 	bool		needed = false;
+	int			nreads = 0;
 	int			i;
 
 	for (i = 0; i < state->ntables && !needed; i++)
@@ -398,7 +485,10 @@ publish(XactState *state)
 	request.store = state->store;
 	request.store_id = state->store_id;
 	request.deadline = fm_commit_deadline();
-	request.tables = palloc(sizeof(FmTableCommit) * state->ntables);
+	for (reads = state->reads; reads != NULL; reads = reads->next)
+		nreads++;
+	request.tables = palloc(sizeof(FmTableCommit) *
+							(state->ntables + nreads));
 
 	manifest = fm_manifest_current(state->store);
 	if (!manifest->exists)
@@ -412,6 +502,11 @@ publish(XactState *state)
 			fill_table_commit(state->tables[i], manifest, request.deadline,
 							  &request.tables[request.ntables++]);
 	}
+	add_reads(state, &request);
+
+	/* PostgreSQL asks again later, when its "no" would come too late. */
+	if (IsolationIsSerializable())
+		PreCommit_CheckForSerializationFailure();
 	fm_commit_publish(&request);
 	state->version = request.version;
 	state->commit_id = request.commit_id;

@@ -12,6 +12,7 @@
 #ifndef FM_XACT_H
 #define FM_XACT_H
 
+#include "engine/read_set.h"
 #include "engine/write_buffer.h"
 #include "format/head.h"
 #include "manifest/snapshot.h"
@@ -41,6 +42,7 @@ typedef struct FmTableWrites
 	uint64		base;			/* least HEAD version that a statement which
 								 * enlisted it read */
 	FmWriteBuffer *buffer;
+	FmReadSet  *reads;			/* under SERIALIZABLE; set for the commit */
 	FmTable    *create;			/* definition, if we create it; else NULL */
 	FmColumn   *add_columns;	/* columns HEAD lacks */
 	int			nadd_columns;
@@ -57,8 +59,8 @@ typedef struct FmTableWrites
 extern FmTableWrites *fm_xact_find(FmStore *store, const char *name);
 
 /*
- * The same, made on first use: refuses a second store or mapping (0A000),
- * SERIALIZABLE (0A000), parallel mode (25000).
+ * The same, made on first use: refuses a second store or mapping (0A000) and
+ * parallel mode (25000).
  * "definition" describes the local table, for a create; base is the version
  * of the snapshot that the statement reads.  "add_columns" are the columns
  * that "stored" lacks, all of them.  Everything is copied.
@@ -69,6 +71,14 @@ extern FmTableWrites *fm_xact_enlist(FmStore *store, Oid relid,
 									 const FmColumn *add_columns,
 									 int nadd_columns,
 									 const FmBlockOptions *block, uint64 base);
+
+/*
+ * The set to which a SERIALIZABLE transaction adds what it reads of a table,
+ * found in version "version" of HEAD; the commit checks it.  NULL if nothing
+ * needs to be remembered.  Raises 0A000 in a parallel worker.
+ */
+extern FmReadSet *fm_xact_read_set(FmStore *store, const char *name,
+								   const FmTable *table, uint64 version);
 
 /* True once the transaction has enlisted a write in the store (NULL: any). */
 extern bool fm_xact_has_writes(FmStore *store);

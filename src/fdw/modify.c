@@ -310,6 +310,19 @@ key_exists(ModifyState *state, FmSlice key, uint64 hash)
 		find_in_runs(state, key, hash, &row);
 }
 
+/*
+ * A row is left out because of one that is there: that was read.  Keys that
+ * are written are checked by the commit anyway.
+ */
+static void
+note_skipped(ModifyState *state, FmSlice key, uint64 hash)
+{
+	FmReadSet  *reads = fm_open_table_reads(state->open);
+
+	if (reads != NULL)
+		fm_read_set_add_key(reads, key, hash);
+}
+
 /* "Key (a, b)=(1, x) already exists.", as a detail inside ereport. */
 static int
 errdetail_key(ModifyState *state, TupleTableSlot *slot)
@@ -408,7 +421,10 @@ fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 		key_exists(state, key, hash))
 	{
 		if (state->on_conflict == CONFLICT_SKIPS)
+		{
+			note_skipped(state, key, hash);
 			return NULL;
+		}
 		raise_duplicate(state, slot);
 	}
 	put_row(state, key, hash, slot, no_row,
@@ -481,7 +497,10 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 			if (!find_own(state, rows[i].key, rows[i].hash, &exists))
 				exists = rows[i].in_run;
 			if (exists && state->on_conflict == CONFLICT_SKIPS)
+			{
+				note_skipped(state, rows[i].key, rows[i].hash);
 				continue;
+			}
 			if (exists)
 				raise_duplicate(state, slots[i]);
 		}

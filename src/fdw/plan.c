@@ -496,5 +496,6 @@ bool
 fmIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
 							RangeTblEntry *rte)
 {
-	return fm_snapshot_parallel_ok() && !fm_xact_has_writes(NULL);
+	return fm_snapshot_parallel_ok() && !fm_xact_has_writes(NULL) &&
+		(!IsolationIsSerializable() || XactReadOnly);
 }

@@ -436,6 +436,7 @@ begin_range(ForeignScanState *node, FmScanState *scan)
 	FmSlice		lower;
 	FmSlice		upper;
 	FmTableWrites *writes = fm_open_table_writes(scan->open);
+	FmReadSet  *reads = fm_open_table_reads(scan->open);
 	FmMergeSource *own = NULL;
 
 	if (!make_range(node, scan, &lower, &upper))
@@ -443,6 +444,8 @@ begin_range(ForeignScanState *node, FmScanState *scan)
 		scan->mode = SCAN_EMPTY;
 		return;
 	}
+	if (reads != NULL)
+		fm_read_set_add_range(reads, lower, upper);
 	if (writes != NULL)
 	{
 		scan->own = fm_buffer_scan_begin(writes->buffer, lower, upper,
@@ -458,6 +461,7 @@ begin_range(ForeignScanState *node, FmScanState *scan)
 static void
 start_scan(ForeignScanState *node, FmScanState *scan)
 {
+	FmReadSet  *reads;
 	MemoryContext old;
 	int			i;
 
@@ -480,6 +484,9 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 									 scan->keys[i].hash);
 		if (scan->open == NULL)
 			open_scan(node, scan);
+		reads = fm_open_table_reads(scan->open);
+		for (i = 0; reads != NULL && i < scan->nkeys; i++)
+			fm_read_set_add_key(reads, scan->keys[i].key, scan->keys[i].hash);
 		if (scan->lookup == NULL)
 		{
 			MemoryContextSwitchTo(scan->context);

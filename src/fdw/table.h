@@ -9,6 +9,7 @@
 #ifndef FM_TABLE_H
 #define FM_TABLE_H
 
+#include "access/xact.h"
 #include "utils/rel.h"
 
 #include "engine/tuple_codec.h"
@@ -63,6 +64,15 @@ fm_open_table_writes(FmOpenTable *open)
 	if (open->writes == NULL && fm_xact_has_writes(NULL))
 		open->writes = fm_xact_find(open->store, open->options->table_name);
 	return open->writes;
+}
+
+/* Where reads are to be remembered; NULL: they are not. */
+static inline FmReadSet *
+fm_open_table_reads(FmOpenTable *open)
+{
+	return !IsolationIsSerializable() ? NULL :
+		fm_xact_read_set(open->store, open->options->table_name, open->table,
+						 open->version);
 }
 
 #endif							/* FM_TABLE_H */

@@ -58,7 +58,7 @@ visit_record(void *arg, const FmCommitRecord *record)
 			{
 				if (walk->table->probe(walk->table->probe_arg,
 									   &change->added[j], record->version))
-					walk->conflict = "A key that it wrote or locked was written.";
+					walk->conflict = "A key that it read, wrote or locked was written.";
 			}
 		}
 		if (walk->conflict != NULL)

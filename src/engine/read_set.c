@@ -1,0 +1,217 @@
+/*-------------------------------------------------------------------------
+ *
+ * read_set.c
+ *	  What a SERIALIZABLE transaction has read of a table.
+ *
+ * Optimistic validation by read set (Kung and Robinson, 1981): commits are
+ * serializable in the order of their versions if none has read, in an older
+ * version, what a commit since then has written.  A key that was not there
+ * and a range are read too, so that there are no phantoms.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "engine/lookup.h"
+#include "engine/range_scan.h"
+#include "engine/read_set.h"
+#include "objstore/pg_status.h"
+
+#define MAX_KEYS 10000
+#define MAX_RANGES 100
+
+typedef struct ReadKey
+{
+	FmSlice		key;
+	uint64		hash;
+	char		status;			/* of simplehash */
+} ReadKey;
+
+#define SH_PREFIX fm_read_keys
+#define SH_ELEMENT_TYPE ReadKey
+#define SH_KEY_TYPE FmSlice
+#define SH_KEY key
+#define SH_HASH_KEY(tb, k) ((uint32) fm_key_hash(k))
+#define SH_EQUAL(tb, a, b) fm_slice_eq(a, b)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct ReadRange
+{
+	FmSlice		lower;
+	FmSlice		upper;			/* exclusive; empty: unbounded */
+} ReadRange;
+
+struct FmReadSet
+{
+	FmStore    *store;
+	MemoryContext context;
+	fm_read_keys_hash *keys;
+	FmSlice		least;			/* of the keys */
+	FmSlice		greatest;
+	int			nranges;
+	ReadRange	ranges[MAX_RANGES];
+};
+
+FmReadSet *
+fm_read_set_create(MemoryContext parent, FmStore *store)
+{
+	MemoryContext context = AllocSetContextCreate(parent,
+												  "fusio_manifest read set",
+												  ALLOCSET_SMALL_SIZES);
+	FmReadSet  *set = MemoryContextAllocZero(context, sizeof(FmReadSet));
+
+	set->store = store;
+	set->context = context;
+	set->keys = fm_read_keys_create(context, 64, NULL);
+	return set;
+}
+
+static FmSlice
+keep(FmReadSet *set, FmSlice s, size_t extra)
+{
+	uint8	   *copy = MemoryContextAllocZero(set->context, s.len + extra + 1);
+
+	if (s.len > 0)
+		memcpy(copy, s.data, s.len);
+	return fm_slice(copy, s.len + extra);
+}
+
+static bool
+reaches(FmSlice upper, FmSlice other)
+{
+	return upper.len == 0 ||
+		(other.len > 0 && fm_slice_cmp(upper, other) >= 0);
+}
+
+/* One range over all. */
+static void
+coarsen_ranges(FmReadSet *set)
+{
+	ReadRange	hull = set->ranges[0];
+	int			i;
+
+	for (i = 1; i < set->nranges; i++)
+	{
+		if (fm_slice_cmp(set->ranges[i].lower, hull.lower) < 0)
+			hull.lower = set->ranges[i].lower;
+		if (reaches(set->ranges[i].upper, hull.upper))
+			hull.upper = set->ranges[i].upper;
+	}
+	set->ranges[0] = hull;
+	set->nranges = 1;
+}
+
+void
+fm_read_set_add_range(FmReadSet *set, FmSlice lower, FmSlice upper)
+{
+	int			i;
+
+	for (i = 0; i < set->nranges; i++)
+	{
+		if (fm_slice_cmp(set->ranges[i].lower, lower) <= 0 &&
+			reaches(set->ranges[i].upper, upper))
+			return;
+	}
+	if (set->nranges == MAX_RANGES)
+		coarsen_ranges(set);
+	set->ranges[set->nranges].lower = keep(set, lower, 0);
+	set->ranges[set->nranges].upper = keep(set, upper, 0);
+	set->nranges++;
+}
+
+void
+fm_read_set_add_key(FmReadSet *set, FmSlice key, uint64 hash)
+{
+	ReadKey    *entry;
+	bool		found;
+
+	entry = fm_read_keys_lookup(set->keys, key);
+	if (entry != NULL)
+		return;
+	if (set->keys->members == MAX_KEYS)
+	{
+		/* The first string after the greatest key is that and a zero. */
+		fm_read_set_add_range(set, set->least, keep(set, set->greatest, 1));
+		fm_read_keys_reset(set->keys);
+	}
+	key = keep(set, key, 0);
+	if (set->keys->members == 0 || fm_slice_cmp(key, set->least) < 0)
+		set->least = key;
+	if (set->keys->members == 0 || fm_slice_cmp(key, set->greatest) > 0)
+		set->greatest = key;
+	entry = fm_read_keys_insert(set->keys, key, &found);
+	entry->hash = hash;
+}
+
+static bool
+range_conflicts(FmFetch *fetch, const ReadRange *range, const FmRunDesc *run)
+{
+	FmRunScan  *scan;
+	FmMergeSource *source;
+	bool		found;
+
+	if (fm_slice_cmp(range->lower, run->upper) > 0 ||
+		(range->upper.len > 0 &&
+		 fm_slice_cmp(run->lower, range->upper) >= 0))
+		return false;
+	scan = fm_run_scan_begin(fetch, run, range->lower, range->upper, false);
+	source = fm_run_scan_source(scan);
+	fm_check_status(source->next(source), "scan");
+	found = source->entry.valid;
+	fm_run_scan_end(scan);
+	return found;
+}
+
+static bool
+keys_conflict(FmFetch *fetch, FmReadSet *set, const FmRunDesc *run)
+{
+	fm_read_keys_iterator iterator;
+	FmLookup   *lookup;
+	ReadKey    *entry;
+	FmSlice		row;
+	bool		found = false;
+
+	if (set->keys->members == 0 ||
+		fm_slice_cmp(set->least, run->upper) > 0 ||
+		fm_slice_cmp(run->lower, set->greatest) > 0)
+		return false;
+	lookup = fm_lookup_create_run(fetch, run);
+	fm_read_keys_start_iterate(set->keys, &iterator);
+	while (!found &&
+		   (entry = fm_read_keys_iterate(set->keys, &iterator)) != NULL)
+		found = fm_lookup_find(lookup, entry->key, entry->hash,
+							   &row) != FM_LOOKUP_ABSENT;
+	fm_lookup_free(lookup);
+	return found;
+}
+
+bool
+fm_read_set_conflicts(void *arg, const FmRunDesc *run, uint64 version)
+{
+	FmReadSet  *set = arg;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest read probe",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmStats		stats;
+	FmFetch		fetch;
+	bool		found = false;
+	int			i;
+
+	memset(&stats, 0, sizeof(stats));
+	memset(&fetch, 0, sizeof(fetch));
+	fetch.store = set->store;
+	fetch.stats = &stats;
+	fetch.version = version;
+	for (i = 0; i < set->nranges && !found; i++)
+		found = range_conflicts(&fetch, &set->ranges[i], run);
+	found = found || keys_conflict(&fetch, set, run);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return found;
+}
