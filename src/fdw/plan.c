@@ -217,16 +217,35 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 			ListCell   *lc;
 
 			foreach(lc, conditions)
-				bounds = lappend(bounds, ((FmCondition *) lfirst(lc))->clause);
+				bounds = list_append_unique_ptr(bounds,
+												((FmCondition *) lfirst(lc))->clause);
 			scanned *= clauselist_selectivity(root, bounds, baserel->relid,
 											  JOIN_INNER, NULL);
 			blocks *= scanned / Max(plan->rows, 1);
 		}
 		*startup += probe;
-		*total = *startup + blocks * seq_page_cost * miss_rate(plan) +
+		*total = *startup +
+			(fm_conditions_lookups(root, conditions) - 1) * (probe + fetch) +
+			blocks * seq_page_cost * miss_rate(plan) +
 			scanned * (quals.per_tuple + COST_ROW_DECODE * cpu_operator_cost);
 	}
 	*total += rows * (cpu_tuple_cost + baserel->reltarget->cost.per_tuple);
+}
+
+/* "WHERE flag" fixes a column, though no equivalence class says so. */
+static bool
+is_fixed(List *conditions, int keyno)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		FmCondition *condition = lfirst(lc);
+
+		if (condition->keyno == keyno && condition->kind == FM_CONDITION_EQ)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -236,7 +255,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
  */
 static List *
 key_pathkeys(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
-			 bool backward)
+			 List *conditions, bool backward)
 {
 	RangeTblEntry *rte = planner_rt_fetch(baserel->relid, root);
 	List	   *pathkeys = NIL;
@@ -271,6 +290,8 @@ key_pathkeys(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 		/* As an index on a varchar column has it: relabelled to text. */
 		expr = canonicalize_ec_expression(expr, opcintype, collation);
 		one = fm_build_expression_pathkey(root, expr, sortop, baserel);
+		if (one == NIL && is_fixed(conditions, i))
+			continue;
 		if (one == NIL)
 			break;
 		if (!list_member_ptr(pathkeys, linitial(one)) &&
@@ -371,8 +392,8 @@ fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 
 	if (prefix < plan->options->nkeys)
 	{
-		forward = key_pathkeys(root, baserel, plan, false);
-		reverse = key_pathkeys(root, baserel, plan, true);
+		forward = key_pathkeys(root, baserel, plan, conditions, false);
+		reverse = key_pathkeys(root, baserel, plan, conditions, true);
 	}
 	add_scan_path(root, baserel, plan, conditions, clauses, baserel->rows,
 				  forward, false, baserel->lateral_relids);
@@ -454,6 +475,7 @@ fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	List	   *conditions = fm_match_conditions(root, baserel, plan->options,
 												 clauses);
 	List	   *condition_clauses = NIL;
+	List	   *exact_clauses = NIL;
 	List	   *values = NIL;
 	List	   *kinds = NIL;
 	List	   *private[FM_SCAN_NPRIVATE];
@@ -467,12 +489,14 @@ fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 
 		condition_clauses = list_append_unique_ptr(condition_clauses,
 												   condition->clause);
+		if (!condition->lossy)
+			exact_clauses = lappend(exact_clauses, condition->clause);
 		kinds = lappend_int(kinds, condition->keyno);
 		kinds = lappend_int(kinds, condition->kind);
 		if (condition->value != NULL)
 			values = lappend(values, condition->value);
 	}
-	local = list_difference_ptr(clauses, condition_clauses);
+	local = list_difference_ptr(clauses, exact_clauses);
 
 	private[FM_SCAN_BACKWARD] = best_path->fdw_private;
 	private[FM_SCAN_CONDITIONS] = kinds;

@@ -136,12 +136,25 @@ match_clause(PlannerInfo *root, Index relid, const KeyColumn *column,
 		}
 	}
 
+	if (column->type == BOOLOID && IsA(clause, BooleanTest))
+	{
+		BooleanTest *test = (BooleanTest *) clause;
+
+		condition->kind = FM_CONDITION_EQ;
+		condition->value =
+			(Expr *) makeBoolConst(test->booltesttype == IS_TRUE, false);
+		return (test->booltesttype == IS_TRUE ||
+				test->booltesttype == IS_FALSE) &&
+			is_column((Node *) test->arg, relid, column->attnum);
+	}
+
 	if (IsA(clause, NullTest))
 	{
 		NullTest   *test = (NullTest *) clause;
 
-		condition->kind = FM_CONDITION_NULL;
-		return test->nulltesttype == IS_NULL && !test->argisrow &&
+		condition->kind = test->nulltesttype == IS_NULL ? FM_CONDITION_NULL :
+			FM_CONDITION_NOT_NULL;
+		return !test->argisrow &&
 			is_column((Node *) test->arg, relid, column->attnum);
 	}
 
@@ -210,6 +223,80 @@ match_clause(PlannerInfo *root, Index relid, const KeyColumn *column,
 	return false;
 }
 
+/*
+ * The columns of a row comparison that follow the first: as long as they are
+ * the key's next ones, all ascending or all descending, and their bytes have
+ * the order that is asked for.
+ */
+static List *
+match_more_columns(PlannerInfo *root, RelOptInfo *rel,
+				   const FmTableOptions *options, const KeyColumn *first,
+				   RowCompareExpr * row, const FmCondition *bound)
+{
+	List	   *more = NIL;
+	int			i;
+
+	for (i = 1; i < list_length(row->largs); i++)
+	{
+		KeyColumn	column;
+		FmCondition *condition;
+		Node	   *value = list_nth(row->rargs, i);
+		Oid			collation = list_nth_oid(row->inputcollids, i);
+
+		if (first->keyno + i >= options->nkeys ||
+			!key_column(root, rel, options, first->keyno + i, &column) ||
+			column.desc != first->desc || !column.ordered ||
+			!is_column(list_nth(row->largs, i), rel->relid, column.attnum) ||
+			list_nth_oid(row->opfamilies, i) != column.opfamily ||
+			!collation_is_usable(&column, BTLessStrategyNumber, collation) ||
+			!is_outer_value(root, value, rel->relid) ||
+			!is_usable_type(&column, exprType(value)))
+			break;
+		condition = palloc0(sizeof(FmCondition));
+		condition->kind = FM_CONDITION_MORE;
+		condition->keyno = column.keyno;
+		condition->value = (Expr *) value;
+		condition->clause = bound->clause;
+		condition->lossy = true;
+		more = lappend(more, condition);
+	}
+	return more;
+}
+
+/*
+ * (a, b) > (x, y) implies (a, b) >= (x, y) on the columns that are the key's:
+ * one bound, of one condition a column.
+ */
+static List *
+match_row_comparison(PlannerInfo *root, RelOptInfo *rel,
+					 const FmTableOptions *options, const KeyColumn *column,
+					 Expr *clause)
+{
+	RowCompareExpr *row = (RowCompareExpr *) clause;
+	FmCondition *bound;
+	Node	   *value;
+
+	if (!IsA(clause, RowCompareExpr) || !column->ordered ||
+		!is_column(linitial(row->largs), rel->relid, column->attnum))
+		return NIL;
+	value = linitial(row->rargs);
+	if (linitial_oid(row->opfamilies) != column->opfamily ||
+		!collation_is_usable(column, BTLessStrategyNumber,
+							 linitial_oid(row->inputcollids)) ||
+		!is_outer_value(root, value, rel->relid) ||
+		!is_usable_type(column, exprType(value)))
+		return NIL;
+	bound = palloc0(sizeof(FmCondition));
+	bound->kind = row->rctype == ROWCOMPARE_LT || row->rctype == ROWCOMPARE_LE ?
+		FM_CONDITION_LE : FM_CONDITION_GE;
+	bound->keyno = column->keyno;
+	bound->value = (Expr *) value;
+	bound->clause = clause;
+	bound->lossy = true;
+	return lcons(bound, match_more_columns(root, rel, options, column, row,
+										   bound));
+}
+
 bool
 fm_is_key_equality(PlannerInfo *root, RelOptInfo *rel,
 				   const FmTableOptions *options, int keyno, Expr *clause)
@@ -266,30 +353,19 @@ fm_match_conditions(PlannerInfo *root, RelOptInfo *rel,
 		}
 
 		/* The first column without equality: its bounds end the search. */
-		if (!have_array)
-			foreach(lc, clauses)
+		foreach(lc, clauses)
 		{
 			if (match_clause(root, rel->relid, &column, lfirst(lc),
 							 &condition) &&
 				condition.kind >= FM_CONDITION_LT)
 				conditions = lappend(conditions, keep(&condition));
+			else
+				conditions = list_concat(conditions,
+										 match_row_comparison(root, rel,
+															  options, &column,
+															  lfirst(lc)));
 		}
 		break;
-	}
-
-	/* A list of values is looked up by full key only. */
-	if (have_array && fm_conditions_prefix(conditions) < options->nkeys)
-	{
-		List	   *others = NIL;
-		ListCell   *lc;
-
-		foreach(lc, conditions)
-		{
-			if (((FmCondition *) lfirst(lc))->kind == FM_CONDITION_ANY)
-				break;
-			others = lappend(others, lfirst(lc));
-		}
-		conditions = others;
 	}
 	return conditions;
 }

@@ -20,22 +20,25 @@ typedef enum FmConditionKind
 	FM_CONDITION_LT,
 	FM_CONDITION_LE,
 	FM_CONDITION_GE,
-	FM_CONDITION_GT
+	FM_CONDITION_GT,
+	FM_CONDITION_NOT_NULL,		/* column IS NOT NULL */
+	FM_CONDITION_MORE			/* the next column of the bound before it */
 } FmConditionKind;
 
 typedef struct FmCondition
 {
 	FmConditionKind kind;
 	int			keyno;			/* from 0 */
-	Expr	   *value;			/* NULL for FM_CONDITION_NULL */
-	Expr	   *clause;			/* that it stands for, exactly */
+	Expr	   *value;			/* NULL for tests of NULL */
+	Expr	   *clause;			/* that it stands for */
+	bool		lossy;			/* clause implies it, but is narrower */
 } FmCondition;
 
 /*
  * The conditions among clauses (bare, without RestrictInfo) that narrow a
  * scan: at most one equality or NULL test for each column of a prefix of the
- * key, then bounds on the column after it.  Each is implied by, and implies,
- * its clause.  A clause that stands here need not be a local filter.
+ * key, then bounds on the column after it.  Each is implied by its clause and,
+ * unless it is lossy, implies it: that clause need not be a local filter.
  */
 extern List *fm_match_conditions(PlannerInfo *root, RelOptInfo *rel,
 								 const FmTableOptions *options,

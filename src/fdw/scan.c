@@ -38,7 +38,7 @@ typedef struct ScanCondition
 {
 	FmConditionKind kind;
 	int			keyno;
-	ExprState  *value;			/* NULL for FM_CONDITION_NULL */
+	ExprState  *value;			/* NULL for tests of NULL */
 	FmKeyInput	input;
 	Oid			element_type;	/* of FM_CONDITION_ANY */
 	int16		element_len;
@@ -57,7 +57,7 @@ typedef enum ScanMode
 	SCAN_NOT_STARTED,
 	SCAN_EMPTY,
 	SCAN_KEYS,
-	SCAN_RANGE
+	SCAN_RANGES
 } ScanMode;
 
 typedef struct FmScanState
@@ -79,12 +79,12 @@ typedef struct FmScanState
 
 	ScanMode	mode;
 	FmAlloc		key_alloc;
-	FmBuf		key;			/* the encoded key, or the range's prefix */
+	FmBuf		key;			/* being encoded */
 	ConditionKey one_key;
-	ConditionKey *keys;
+	ConditionKey *keys;			/* to look up, or prefixes of ranges */
 	int			nkeys;
 	int			next_key;
-	FmRangeScan *range;
+	FmRangeScan *range;			/* NULL between ranges */
 	FmBufferScan *own;
 
 	MemoryContext context;		/* lives as long as the scan */
@@ -114,7 +114,7 @@ init_conditions(ForeignScanState *node, FmScanState *scan)
 		c->kind = list_nth_int(kinds, i * 2 + 1);
 		if (c->kind <= FM_CONDITION_NULL)
 			prefix++;
-		if (c->kind == FM_CONDITION_NULL)
+		if (c->kind == FM_CONDITION_NULL || c->kind == FM_CONDITION_NOT_NULL)
 			continue;
 		type = exprType(list_nth(plan->fdw_exprs, nvalues));
 		c->value = list_nth(states, nvalues++);
@@ -200,9 +200,8 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 		open_scan(node, scan);
 }
 
-/* Ends what the last (re)scan began. */
 static void
-reset_scan(FmScanState *scan)
+end_range(FmScanState *scan)
 {
 	if (scan->range != NULL)
 	{
@@ -214,6 +213,13 @@ reset_scan(FmScanState *scan)
 		fm_buffer_scan_end(scan->own);
 		scan->own = NULL;
 	}
+}
+
+/* Ends what the last (re)scan began. */
+static void
+reset_scan(FmScanState *scan)
+{
+	end_range(scan);
 	scan->mode = SCAN_NOT_STARTED;
 }
 
@@ -237,8 +243,8 @@ compare_keys(const void *a, const void *b)
 static bool put_conditions(ForeignScanState *node, FmScanState *scan, int from);
 
 /*
- * Makes one key for each element of the list at condition "at": scan->key
- * holds the columns before it.  Keys are sorted, equal ones looked up once.
+ * Makes one key, or prefix, for each element of the list at condition "at":
+ * scan->key holds the columns before it.  Keys are sorted, equal ones looked up once.
  */
 static void
 put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
@@ -321,6 +327,8 @@ put_conditions(ForeignScanState *node, FmScanState *scan, int from)
 	return true;
 }
 
+static const FmSlice no_bound = {NULL, 0};
+
 /* One end of a range, narrowed by each bound in turn. */
 static FmSlice
 keep_bound(FmSlice old, FmSlice new, bool greatest)
@@ -345,6 +353,29 @@ successor(FmSlice s, FmSlice *next)
 	return next->len > 0;
 }
 
+/* Appends the columns of a row comparison that follow the first, number i. */
+static void
+put_more_columns(FmScanState *scan, ExprContext *econtext, int i)
+{
+	while (++i < scan->nconditions &&
+		   scan->conditions[i].kind == FM_CONDITION_MORE)
+	{
+		size_t		end = scan->key.len;
+		bool		isnull;
+		Datum		value = ExecEvalExpr(scan->conditions[i].value, econtext,
+										 &isnull);
+
+		if (isnull)
+			return;
+		if (fm_key_input_put(&scan->conditions[i].input, value,
+							 &scan->key) != FM_KEY_MATCH_EXACT)
+		{
+			scan->key.len = end;
+			return;
+		}
+	}
+}
+
 /*
  * Turns the prefix in scan->key and the bounds behind it into a range of
  * keys [lower, upper).  False if no row can match.
@@ -358,7 +389,7 @@ make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
 	FmSlice		next;
 	int			i;
 
-	*lower = *upper = fm_slice(NULL, 0);
+	*lower = *upper = no_bound;
 	if (prefix > 0)
 	{
 		*lower = keep_bound(*lower, fm_buf_slice(&scan->key), true);
@@ -375,11 +406,8 @@ make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
 		Datum		value;
 		FmSlice		bound;
 
-		if (kind <= FM_CONDITION_NULL)
+		if (kind <= FM_CONDITION_NULL || kind == FM_CONDITION_MORE)
 			continue;
-		value = ExecEvalExpr(c->value, econtext, &isnull);
-		if (isnull)
-			return false;
 
 		/* A bound leaves NULLs out: they lie at the column's end or start. */
 		scan->key.len = prefix;
@@ -388,7 +416,12 @@ make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
 		*lower = keep_bound(*lower, bound, true);
 		if (successor(bound, &next))
 			*upper = keep_bound(*upper, next, false);
+		if (kind == FM_CONDITION_NOT_NULL)
+			continue;
 
+		value = ExecEvalExpr(c->value, econtext, &isnull);
+		if (isnull)
+			return false;
 		scan->key.len = prefix;
 		match = fm_key_input_put(&c->input, value, &scan->key);
 		if (match == FM_KEY_MATCH_BELOW)
@@ -400,6 +433,8 @@ make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
 		if (match == FM_KEY_MATCH_FLOOR)
 			kind = kind == FM_CONDITION_LT || kind == FM_CONDITION_LE ?
 				FM_CONDITION_LE : FM_CONDITION_GT;
+		else
+			put_more_columns(scan, econtext, i);
 		bound = fm_buf_slice(&scan->key);
 
 		/* In a descending column the greater values come first. */
@@ -430,31 +465,37 @@ make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
 	return upper->data == NULL || fm_slice_cmp(*lower, *upper) < 0;
 }
 
-static void
-begin_range(ForeignScanState *node, FmScanState *scan)
+/* Begins the range of the keys with the prefix; false if none can match. */
+static bool
+begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix)
 {
-	FmSlice		lower;
-	FmSlice		upper;
+	MemoryContext old = MemoryContextSwitchTo(scan->rescan_context);
 	FmTableWrites *writes = fm_open_table_writes(scan->open);
 	FmReadSet  *reads = fm_open_table_reads(scan->open);
 	FmMergeSource *own = NULL;
+	FmSlice		lower;
+	FmSlice		upper;
+	bool		possible;
 
-	if (!make_range(node, scan, &lower, &upper))
+	scan->key.len = 0;
+	fm_buf_put(&scan->key, prefix.data, prefix.len);
+	possible = make_range(node, scan, &lower, &upper);
+	if (possible)
 	{
-		scan->mode = SCAN_EMPTY;
-		return;
+		if (reads != NULL)
+			fm_read_set_add_range(reads, lower, upper);
+		if (writes != NULL)
+		{
+			scan->own = fm_buffer_scan_begin(writes->buffer, lower, upper,
+											 scan->backward, scan->curcid,
+											 false);
+			own = fm_buffer_scan_source(scan->own);
+		}
+		scan->range = fm_range_scan_begin(&scan->fetch, scan->open->table,
+										  lower, upper, scan->backward, own);
 	}
-	if (reads != NULL)
-		fm_read_set_add_range(reads, lower, upper);
-	if (writes != NULL)
-	{
-		scan->own = fm_buffer_scan_begin(writes->buffer, lower, upper,
-										 scan->backward, scan->curcid, false);
-		own = fm_buffer_scan_source(scan->own);
-	}
-	scan->range = fm_range_scan_begin(&scan->fetch, scan->open->table, lower,
-									  upper, scan->backward, own);
-	scan->mode = SCAN_RANGE;
+	MemoryContextSwitchTo(old);
+	return possible;
 }
 
 /* Evaluates the conditions: what the (re)scan is to do. */
@@ -495,8 +536,45 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 		scan->mode = SCAN_KEYS;
 	}
 	else
-		begin_range(node, scan);
+	{
+		if (scan->keys == NULL)
+		{
+			/* The buffer is used again for the bounds. */
+			scan->one_key.key = keep_bound(no_bound, fm_buf_slice(&scan->key),
+										   true);
+			scan->keys = &scan->one_key;
+			scan->nkeys = 1;
+		}
+		scan->mode = SCAN_RANGES;
+	}
 	MemoryContextSwitchTo(old);
+}
+
+static ConditionKey *
+take_next_key(FmScanState *scan)
+{
+	int			i = scan->next_key++;
+
+	return &scan->keys[scan->backward ? scan->nkeys - 1 - i : i];
+}
+
+/* The next row of the ranges, which are disjoint and in key order. */
+static bool
+next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
+			   FmSlice *row)
+{
+	for (;;)
+	{
+		if (scan->range != NULL)
+		{
+			if (fm_range_scan_next(scan->range, key, row))
+				return true;
+			end_range(scan);
+		}
+		if (scan->next_key == scan->nkeys)
+			return false;
+		(void) begin_range(node, scan, take_next_key(scan)->key);
+	}
 }
 
 /* Looks the next key up, own changes first; false: no row. */
@@ -505,13 +583,10 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 {
 	while (scan->next_key < scan->nkeys)
 	{
-		ConditionKey *k = &scan->keys[scan->backward ?
-									  scan->nkeys - 1 - scan->next_key :
-									  scan->next_key];
+		ConditionKey *k = take_next_key(scan);
 		FmTableWrites *writes = fm_open_table_writes(scan->open);
 		FmBufferEntry own;
 
-		scan->next_key++;
 		*key = k->key;
 		if (writes != NULL &&
 			fm_write_buffer_find(writes->buffer, k->key, k->hash, scan->curcid,
@@ -548,8 +623,8 @@ fmIterateForeignScan(ForeignScanState *node)
 		start_scan(node, scan);
 	if (scan->mode == SCAN_KEYS)
 		found = next_of_keys(scan, &key, &row);
-	else if (scan->mode == SCAN_RANGE)
-		found = fm_range_scan_next(scan->range, &key, &row);
+	else if (scan->mode == SCAN_RANGES)
+		found = next_of_ranges(node, scan, &key, &row);
 	if (!found)
 		return slot;
 

@@ -30,7 +30,7 @@ typedef enum FmScanLocking
 								 * keys join the conflict check */
 } FmScanLocking;
 
-/* Look-ups that conditions with a full key mean: 1, or the list's length. */
+/* Keys, or prefixes of the key, that conditions mean: 1, or a list's length. */
 extern double fm_conditions_lookups(PlannerInfo *root, List *conditions);
 
 #endif							/* FM_SCAN_PLAN_H */

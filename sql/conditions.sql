@@ -1,0 +1,110 @@
+-- Conditions on the key: which clauses are, and that they answer as a native
+-- table's.
+SELECT 'file://' || current_setting('data_directory') || '/fm_conditions_' ||
+  md5(clock_timestamp()::text) AS location \gset
+CREATE SCHEMA fm_conditions;
+SET search_path = fm_conditions, public;
+SET client_min_messages = warning;
+CREATE SERVER fm_conditions FOREIGN DATA WRAPPER fusio_manifest
+  OPTIONS (location :'location');
+
+CREATE FOREIGN TABLE t (a int NOT NULL, b text COLLATE "C" NOT NULL,
+    c bool NOT NULL, v int)
+  SERVER fm_conditions OPTIONS (key 'a, b, c');
+CREATE FOREIGN TABLE d (a int, b int, v int)
+  SERVER fm_conditions OPTIONS (key 'a DESC, b DESC');
+CREATE FOREIGN TABLE flag (c bool, n int NOT NULL)
+  SERVER fm_conditions OPTIONS (key 'c, n');
+CREATE TABLE nt (LIKE t);
+CREATE TABLE nd (LIKE d);
+CREATE TABLE nflag (LIKE flag);
+INSERT INTO nt SELECT g / 20, 'b' || g % 20, g % 3 = 0, g
+  FROM generate_series(1, 2000) g;
+INSERT INTO nd SELECT nullif(g / 20, 7), nullif(g % 20, 3), g
+  FROM generate_series(1, 2000) g WHERE g / 20 <> 7;
+INSERT INTO nd VALUES (NULL, 1, 0), (NULL, NULL, 0), (5000, NULL, 0);
+INSERT INTO nflag SELECT CASE g % 3 WHEN 0 THEN true WHEN 1 THEN false END, g
+  FROM generate_series(1, 1000) g;
+INSERT INTO t SELECT * FROM nt;
+INSERT INTO d SELECT * FROM nd;
+INSERT INTO flag SELECT * FROM nflag;
+
+-- The condition that EXPLAIN names, the filter that is left, and whether a
+-- native table gives the same rows.
+CREATE FUNCTION compare(query text)
+RETURNS TABLE (key_condition text, filter text, sort bool, nrows bigint,
+  same bool)
+LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+  native text := regexp_replace(query, '\m(FROM|JOIN) (t|d|flag)\M',
+    '\1 n\2', 'g');
+BEGIN
+  sort := false;
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+    key_condition := coalesce(key_condition,
+      substring(line FROM 'Key Condition: (.*)'));
+    filter := coalesce(filter, substring(line FROM ' Filter: (.*)'));
+    sort := sort OR line LIKE '%Sort Key%';
+  END LOOP;
+  EXECUTE format('SELECT count(*) FROM (%s) q', query) INTO nrows;
+  EXECUTE format('WITH a AS (%s), b AS (%s) SELECT NOT EXISTS (
+    (TABLE a EXCEPT ALL TABLE b) UNION ALL (TABLE b EXCEPT ALL TABLE a))',
+    query, native) INTO same;
+  RETURN NEXT;
+END
+$$;
+\x on
+\pset footer off
+
+-- equality on the key and on a prefix; lists
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b = ''b7'' AND NOT c');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND c');
+SELECT * FROM compare('SELECT * FROM t WHERE a IN (3, 4, 4, 900, NULL)');
+SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4, 3) AND b = ''b7''');
+SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4, 3) AND b > ''b7''');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 3 AND b = ANY (ARRAY[''b1'', ''b2'']) AND c IS FALSE');
+SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'')');
+SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (''{}''::int[])');
+SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (NULL::int[])');
+SELECT * FROM compare('SELECT a, b FROM t WHERE a IN (8, 4, 3) ORDER BY a, b LIMIT 25');
+SELECT * FROM compare('SELECT a, b FROM t WHERE a IN (8, 4, 3) ORDER BY a DESC, b DESC LIMIT 25');
+
+-- row comparisons
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b) > (98, ''b7'')');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b, c) <= (1, ''b2'', false)');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b, v) >= (98, ''b7'', 12)');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, v) < (2, 30)');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND (b, c) > (''b7'', true)');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b) > (98, NULL)');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b) > (NULL, ''b7'')');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b) > (97.5, ''b7'')');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b) < (3000000000, ''b7'') AND a > 98');
+SELECT * FROM compare('SELECT a, b FROM t WHERE (a, b) > (50, ''b5'') ORDER BY a, b LIMIT 5');
+SELECT * FROM compare('SELECT a, b FROM t WHERE (a, b) < (50, ''b5'') ORDER BY a DESC, b DESC LIMIT 5');
+SELECT * FROM compare('SELECT * FROM d WHERE (a, b) > (98, 5)');
+SELECT * FROM compare('SELECT * FROM d WHERE (a, b) <= (1, 5)');
+SELECT * FROM compare('SELECT * FROM d WHERE (a, b) < (6, NULL)');
+
+-- NULLs
+SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL');
+SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL AND b IS NULL');
+SELECT * FROM compare('SELECT * FROM d WHERE a IS NOT NULL AND b = 3');
+SELECT * FROM compare('SELECT * FROM d WHERE a = 5000 AND b IS NOT NULL');
+SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL AND b IS NOT NULL');
+SELECT * FROM compare('SELECT * FROM d WHERE a > 97 AND a IS NOT NULL');
+SELECT * FROM compare('SELECT max(a), min(a) FROM d');
+
+-- Booleans
+SELECT * FROM compare('SELECT * FROM flag WHERE c AND n = 3');
+SELECT * FROM compare('SELECT * FROM flag WHERE c IS TRUE AND n < 50');
+SELECT * FROM compare('SELECT * FROM flag WHERE c IS FALSE AND n < 50');
+SELECT * FROM compare('SELECT * FROM flag WHERE c IS NOT TRUE AND n < 50');
+SELECT * FROM compare('SELECT * FROM flag WHERE c IS UNKNOWN AND n < 50');
+SELECT * FROM compare('SELECT * FROM flag WHERE c = true AND n < 50');
+SELECT * FROM compare('SELECT * FROM flag WHERE NOT c ORDER BY n LIMIT 3');
+SELECT * FROM compare('SELECT * FROM flag WHERE c IS TRUE ORDER BY n DESC LIMIT 3');
+
+\x off
+DROP SERVER fm_conditions CASCADE;
+DROP SCHEMA fm_conditions CASCADE;
