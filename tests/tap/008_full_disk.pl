@@ -1,12 +1,14 @@
-# A store on a full disk: a small tmpfs, in a mount namespace of the test's
-# own, so that no privilege is needed.  Skipped where that is not allowed.
+# A store on a full disk: a small tmpfs, named by FM_TEST_SMALL_DISK, or made
+# in a mount namespace of the test's own.  Skipped where that is not allowed.
 use strict;
 use warnings;
 
 use FmTest::Cluster;
 use Test::More;
 
-unless ($ENV{FM_TEST_NAMESPACE})
+my $directory = $ENV{FM_TEST_SMALL_DISK};
+
+unless ($directory || $ENV{FM_TEST_NAMESPACE})
 {
 	my @unshare = ('unshare', '-Umc', '--keep-caps');
 
@@ -17,12 +19,15 @@ unless ($ENV{FM_TEST_NAMESPACE})
 }
 
 my $node = start_node('full_disk');
-my $directory = new_directory();
 my $session = connect_to($node);
 
-mkdir $directory, 0700 or die "could not make \"$directory\": $!";
-system('mount', '-t', 'tmpfs', '-o', 'size=2m,mode=0700', 'none',
-	$directory) == 0 or die 'could not mount';
+unless ($directory)
+{
+	$directory = new_directory();
+	mkdir $directory, 0700 or die "could not make \"$directory\": $!";
+	system('mount', '-t', 'tmpfs', '-o', 'size=2m,mode=0700', 'none',
+		$directory) == 0 or die 'could not mount';
+}
 make_table($session, $directory, columns => 'k int NOT NULL, v text',
 	options => "compression 'none'");
 $session->run("INSERT INTO t SELECT g, 'x' FROM generate_series(1, 100) g");

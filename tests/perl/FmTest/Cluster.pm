@@ -139,6 +139,7 @@ sub spew
 	open my $file, '>:raw', "$path.new" or die "could not write \"$path\": $!";
 	print $file $bytes;
 	close $file or die "could not write \"$path\": $!";
+	chmod 0600, "$path.new";
 	rename "$path.new", $path or die "could not rename \"$path\": $!";
 	return;
 }
