@@ -68,14 +68,11 @@ forbid_workers(QueryDesc *queryDesc)
 	queryDesc->plannedstmt = copy;
 }
 
-/* What a SERIALIZABLE transaction reads is remembered by this process. */
 static bool
-must_remember_reads(const PlannedStmt *plan)
+reads_foreign_tables(const PlannedStmt *plan)
 {
 	ListCell   *lc;
 
-	if (!IsolationIsSerializable() || XactReadOnly)
-		return false;
 	foreach(lc, plan->rtable)
 	{
 		if (lfirst_node(RangeTblEntry, lc)->relkind == RELKIND_FOREIGN_TABLE)
@@ -86,8 +83,8 @@ must_remember_reads(const PlannedStmt *plan)
 
 /*
  * Reads of a statement have one version of HEAD for each store.  Workers must
- * find the same, and cannot see the changes of this transaction; where either
- * fails, the statement runs without them.
+ * find the same, cannot see the changes of this transaction, and cannot
+ * remember what a SERIALIZABLE one reads; the statement runs without them then.
  */
 static void
 start_executor(QueryDesc *queryDesc, int eflags)
@@ -113,9 +110,11 @@ start_executor(QueryDesc *queryDesc, int eflags)
 	if (scope != NULL)
 		fm_snapshot_scope_attach(scope, queryDesc->estate->es_query_cxt);
 	if (parallel &&
-		((scope != NULL && !fm_snapshot_scope_is_shared(scope)) ||
-		 fm_xact_has_writes(NULL) ||
-		 must_remember_reads(queryDesc->plannedstmt)))
+		(fm_xact_has_writes(NULL) ||
+		 (fm_snapshot_parallel_ok() &&
+		  reads_foreign_tables(queryDesc->plannedstmt) &&
+		  (scope == NULL || !fm_snapshot_scope_is_shared(scope) ||
+		   (IsolationIsSerializable() && !XactReadOnly)))))
 		forbid_workers(queryDesc);
 }
 

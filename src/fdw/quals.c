@@ -231,7 +231,7 @@ match_clause(PlannerInfo *root, Index relid, const KeyColumn *column,
 static List *
 match_more_columns(PlannerInfo *root, RelOptInfo *rel,
 				   const FmTableOptions *options, const KeyColumn *first,
-				   RowCompareExpr * row, const FmCondition *bound)
+				   RowCompareExpr *row, const FmCondition *bound)
 {
 	List	   *more = NIL;
 	int			i;

@@ -43,8 +43,9 @@ extern bool fm_snapshot_is_pinned(FmStore *store, Snapshot snapshot);
  * with the context.
  *
  * After the standard function, fm_snapshot_scope_is_shared says whether
- * workers would find what this process pinned; if not, the hook must clear
- * parallelModeNeeded (in a copy of the plan).
+ * workers would find what this process pins; if not, the hook must clear
+ * parallelModeNeeded (in a copy of a plan that reads foreign tables).  What a
+ * worker reads all the same is an error (0A000).
  */
 extern FmSnapshotScope *fm_snapshot_scope_begin(Snapshot snapshot,
 												bool parallel);

@@ -119,4 +119,57 @@ like($session->query('SELECT 1 / (k - 10) FROM t')->{sqlstate}, qr/^22012$/,
 is($session->value('SELECT sum(pins) FROM fusio_manifest_cache'), 0,
 	'no pin stays');
 
+$session->run("RESET $forced");
+
+# A cursor with a snapshot that looks the same, of an older version: workers
+# could not tell them apart, so there are none.
+$session->run('BEGIN; DECLARE c CURSOR FOR SELECT k, v FROM t ORDER BY k;
+	FETCH 1 FROM c');
+$other->run('UPDATE t SET v = v + 1000 WHERE k <= 2');
+is_deeply($session->run($join)->{rows}[0], [ 5000, 12504600 ],
+	'beside a cursor: the new version');
+is(launched($join), 0, 'without workers');
+is_deeply($session->run('FETCH 1 FROM c')->{rows}[0], [ 2, 3 ],
+	'and the cursor its own');
+is(launched('SELECT count(*) FROM big'), 2,
+	'plans without foreign tables have workers');
+$session->run('COMMIT');
+cmp_ok(launched($join), '>', 0, 'with workers when it is closed');
+
+# A function that reads, in workers
+$session->run('CREATE FUNCTION value_of(int) RETURNS int STABLE PARALLEL SAFE
+	LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT v FROM t WHERE k = $1); END $$');
+my $calls = 'SELECT count(value_of(k)), sum(value_of(k)) FROM big WHERE k < 7000';
+is_deeply($session->run($calls)->{rows}[0], [ 5000, 12504600 ],
+	'a function in workers');
+cmp_ok(launched($calls), '>', 0, 'there were some');
+$session->run('BEGIN; UPDATE t SET v = 0 WHERE k > 10');
+is($session->run($calls)->{rows}[0][1], 2065, 'it sees own changes');
+is(launched($calls), 0, 'without workers');
+$session->run('ROLLBACK');
+
+# SERIALIZABLE: what workers read could not be remembered
+$session->run('BEGIN ISOLATION LEVEL SERIALIZABLE');
+is($session->run($join)->{rows}[0][0], 5000, 'serializable');
+is(launched($join), 0, 'without workers');
+$session->run('COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY');
+cmp_ok(launched($join), '>', 0, 'with workers if it only reads');
+$session->run('COMMIT');
+
+# A leader that is killed leaves nothing behind: many more than there is room
+# for.
+my $killed = 0;
+for (1 .. 140)
+{
+	my $victim = connect_to($node);
+
+	$victim->run("SET $forced = regress");
+	$victim->send('SELECT count(*), pg_sleep(100) FROM t');
+	select undef, undef, undef, 0.01;
+	$session->run("SELECT pg_terminate_backend(@{[ $victim->pid ]}, 5000)");
+	$killed++ if $victim->result->{lost};
+}
+is($killed, 140, 'leaders were killed');
+cmp_ok(launched($join), '>', 0, 'others have workers still');
+
 done_testing();
