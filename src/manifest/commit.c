@@ -8,7 +8,8 @@
  * in between, the swap is lost and the walk starts again.  A swap whose
  * outcome is not known is reported as such (40003), never guessed.
  *
- * HEAD keeps the last FM_LOG_TAIL_MAX records; the log floor follows them.
+ * Records that HEAD has no room for move to log pages, of which it lists the
+ * last MAX_LOG_PAGES; the log floor follows the oldest.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +28,7 @@
 #include "objstore/pg_status.h"
 
 #define L0_INLINE_KEPT 32		/* descriptors left inline when L0 spills */
+#define MAX_LOG_PAGES 128		/* 8192 commits */
 
 /* What the walk over the log looks for. */
 typedef struct ConflictWalk
@@ -345,6 +347,70 @@ next_record(FmStore *store, const FmHead *head, const FmId *commit_id)
 	return record;
 }
 
+static FmPageRef
+write_log_page(FmStore *store, const FmHead *state,
+			   const FmCommitRecord *records, uint32 n)
+{
+	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
+	FmHead		bare = *state;
+	FmId		id = fm_new_id();
+	FmPageRef	ref;
+	FmBuf		buf;
+
+	bare.nrecords = 0;
+	bare.nlog_pages = 0;
+	fm_buf_init(&buf, &alloc);
+	fm_check_status(fm_log_page_encode(&bare, records, n, &id, &buf, &ref),
+					"log page");
+	fm_page_write(store, &id, fm_buf_slice(&buf));
+	fm_buf_free(&buf);
+	return ref;
+}
+
+/*
+ * Moves the log tail of the HEAD that is to be replaced to a page.  Two pages
+ * take the place of the last one, which has a state and no records: the same
+ * state with the tail, and the state after it.
+ */
+static void
+move_log_tail(FmManifest *manifest, FmHead *head)
+{
+	const FmHead *old = manifest->head;
+	FmStore    *store = manifest->store;
+	uint32		kept = old->nlog_pages > 0 ? old->nlog_pages - 1 : 0;
+	uint32		dropped = 0;
+	FmHead		first;
+	FmHead	   *before = &first;
+	FmPageRef  *pages;
+
+	if (old->nlog_pages > 0)
+		before = fm_log_page_state(manifest, &old->log_pages[kept]);
+	else
+	{
+		/* All commits of the store are in its tail. */
+		first = *old;
+		first.version = old->records[0].version - 1;
+		first.commit_id = old->records[0].previous;
+		first.ntables = 0;
+		first.next_table_id = 1;
+		first.log_floor = first.version;
+	}
+	if (kept + 2 > MAX_LOG_PAGES)
+		dropped = kept + 2 - MAX_LOG_PAGES;
+	pages = palloc(sizeof(FmPageRef) * (kept + 2));
+	if (kept > dropped)
+		memcpy(pages, old->log_pages + dropped,
+			   sizeof(FmPageRef) * (kept - dropped));
+	head->nlog_pages = kept - dropped;
+	head->log_pages = pages;
+	pages[head->nlog_pages++] = write_log_page(store, before, old->records,
+											   old->nrecords);
+	pages[head->nlog_pages++] = write_log_page(store, old, NULL, 0);
+	if (dropped > 0)
+		head->log_floor = pages[0].first_version - 1;
+	head->nrecords = 0;
+}
+
 /* Appends the record, encodes HEAD and swaps it in. */
 static FmCasResult
 swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
@@ -356,19 +422,15 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	FmCommitRecord *records;
 	FmCasResult result;
 	FmBuf		buf;
-	uint32		drop = 0;
 
 	if (head->nrecords >= FM_LOG_TAIL_MAX)
-		drop = head->nrecords - FM_LOG_TAIL_MAX + 1;
-	records = palloc(sizeof(FmCommitRecord) * (head->nrecords - drop + 1));
-	if (head->nrecords > drop)
-		memcpy(records, head->records + drop,
-			   sizeof(FmCommitRecord) * (head->nrecords - drop));
-	head->nrecords = head->nrecords - drop;
+		move_log_tail(manifest, head);
+	records = palloc(sizeof(FmCommitRecord) * (head->nrecords + 1));
+	if (head->nrecords > 0)
+		memcpy(records, head->records,
+			   sizeof(FmCommitRecord) * head->nrecords);
 	records[head->nrecords++] = *record;
 	head->records = records;
-	if (drop > 0)
-		head->log_floor = records[0].version - 1;
 	head->version = record->version;
 	head->commit_id = record->commit_id;
 

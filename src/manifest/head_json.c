@@ -35,35 +35,94 @@ put_text(StringInfo out, const char *name, FmSlice text)
 }
 
 static void
-put_table(StringInfo out, const FmTable *table)
+put_columns(StringInfo out, const FmTable *table)
 {
 	uint32		i;
-	uint32		l;
 
+	appendStringInfoString(out, ", \"columns\": [");
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		const FmColumn *column = &table->columns[i];
+
+		appendStringInfo(out, "%s{\"id\": %u, ", i > 0 ? ", " : "",
+						 column->id);
+		put_text(out, "name", column->name);
+		appendStringInfoString(out, ", ");
+		put_text(out, "type", column->type_name);
+		appendStringInfoChar(out, '}');
+	}
+	appendStringInfoString(out, "], \"key\": [");
+	for (i = 0; i < table->nkeys; i++)
+		appendStringInfo(out, "%s{\"column\": %u, \"descending\": %s}",
+						 i > 0 ? ", " : "", table->keys[i].column_id,
+						 table->keys[i].desc ? "true" : "false");
+	appendStringInfoChar(out, ']');
+}
+
+static void
+put_levels(StringInfo out, const FmTable *table)
+{
+	uint32		l;
+	uint32		i;
+
+	appendStringInfoString(out, ", \"levels\": [");
+	for (l = 0; l < table->nlevels; l++)
+	{
+		const FmLevel *level = &table->levels[l];
+		uint32		nruns = level->ninline;
+
+		for (i = 0; i < level->npages; i++)
+			nruns += level->pages[i].nruns;
+		appendStringInfo(out, "%s{\"runs\": %u, \"pages\": %u}",
+						 l > 0 ? ", " : "", nruns, level->npages);
+	}
+	appendStringInfoChar(out, ']');
+}
+
+/* Of a table in a page, HEAD has the name and the id alone. */
+static void
+put_table(StringInfo out, const FmTable *table)
+{
 	appendStringInfo(out, "{\"id\": " UINT64_FORMAT ", ", table->id);
 	put_text(out, "name", table->name);
-	if (table->resolved)
+	appendStringInfo(out, ", \"in_page\": %s",
+					 table->in_page ? "true" : "false");
+	if (table->ncolumns > 0)
 	{
-		appendStringInfoString(out, ", \"columns\": [");
-		for (i = 0; i < table->ncolumns; i++)
-		{
-			const FmColumn *column = &table->columns[i];
-
-			appendStringInfo(out, "%s{\"id\": %u, ", i > 0 ? ", " : "",
-							 column->id);
-			put_text(out, "name", column->name);
-			appendStringInfoString(out, ", ");
-			put_text(out, "type", column->type_name);
-			appendStringInfoChar(out, '}');
-		}
-		appendStringInfoString(out, "], \"levels\": [");
-		for (l = 0; l < table->nlevels; l++)
-			appendStringInfo(out, "%s{\"runs\": %u, \"pages\": %u}",
-							 l > 0 ? ", " : "", table->levels[l].nruns,
-							 table->levels[l].npages);
-		appendStringInfoChar(out, ']');
+		put_columns(out, table);
+		put_levels(out, table);
 	}
 	appendStringInfoChar(out, '}');
+}
+
+static void
+put_kinds(StringInfo out, uint32 kinds)
+{
+	static const struct
+	{
+		uint32		bit;
+		const char *name;
+	}			names[] = {
+		{FM_CHANGE_CREATE, "create"},
+		{FM_CHANGE_WRITE, "write"},
+		{FM_CHANGE_SCHEMA, "schema"},
+		{FM_CHANGE_TRUNCATE, "truncate"},
+		{FM_CHANGE_DROP, "drop"},
+		{FM_CHANGE_RESTORE, "restore"},
+		{FM_CHANGE_COMPACT, "compact"}
+	};
+	bool		first = true;
+	int			i;
+
+	appendStringInfoString(out, "\"kinds\": [");
+	for (i = 0; i < (int) lengthof(names); i++)
+	{
+		if ((kinds & names[i].bit) == 0)
+			continue;
+		appendStringInfo(out, "%s\"%s\"", first ? "" : ", ", names[i].name);
+		first = false;
+	}
+	appendStringInfoChar(out, ']');
 }
 
 static void
@@ -80,11 +139,15 @@ put_record(StringInfo out, const FmCommitRecord *record)
 	put_id(out, "writer", &record->writer);
 	appendStringInfoString(out, ", \"changes\": [");
 	for (i = 0; i < record->nchanges; i++)
-		appendStringInfo(out,
-						 "%s{\"table\": " UINT64_FORMAT ", \"kinds\": %u, \"added\": %u, \"removed\": %u}",
-						 i > 0 ? ", " : "", record->changes[i].table_id,
-						 record->changes[i].kinds, record->changes[i].nadded,
-						 record->changes[i].nremoved);
+	{
+		const FmTableChange *change = &record->changes[i];
+
+		appendStringInfo(out, "%s{\"table\": " UINT64_FORMAT ", ",
+						 i > 0 ? ", " : "", change->table_id);
+		put_kinds(out, change->kinds);
+		appendStringInfo(out, ", \"added\": %u, \"removed\": %u}",
+						 change->nadded, change->nremoved);
+	}
 	appendStringInfoString(out, "]}");
 }
 
@@ -108,6 +171,16 @@ fm_head_to_jsonb(const FmHead *head)
 		if (i > 0)
 			appendStringInfoString(&out, ", ");
 		put_table(&out, &head->tables[i]);
+	}
+	appendStringInfoString(&out, "], \"log_pages\": [");
+	for (i = 0; i < head->nlog_pages; i++)
+	{
+		const FmPageRef *page = &head->log_pages[i];
+
+		appendStringInfo(&out, "%s{\"first_version\": " UINT64_FORMAT
+						 ", \"last_version\": " UINT64_FORMAT "}",
+						 i > 0 ? ", " : "", page->first_version,
+						 page->last_version);
 	}
 	appendStringInfoString(&out, "], \"log\": [");
 	for (i = 0; i < head->nrecords; i++)

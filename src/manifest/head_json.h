@@ -14,8 +14,8 @@
 
 /*
  * Everything that HEAD says, in the current memory context: ids as hex
- * digits, times as timestamptz, checksums and keys left out.  Tables and
- * levels that were not loaded from their pages show the page alone.
+ * digits, times as timestamptz, checksums and bounds left out.  Of a table in
+ * a page that was not loaded there is the name alone.
  */
 extern Jsonb *fm_head_to_jsonb(const FmHead *head);
 

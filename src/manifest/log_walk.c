@@ -32,22 +32,41 @@ visit(const FmCommitRecord *records, uint32 n, uint64 from,
 	return true;
 }
 
+/* Reads a page into the current memory context. */
+static FmHead *
+read_page(FmManifest *manifest, const FmPageRef *ref,
+		  FmCommitRecord **records, uint32 *n)
+{
+	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
+	FmHead	   *state;
+	FmFault		fault;
+	FmSlice		bytes;
+
+	bytes = fm_page_read(manifest->store, ref, manifest->head->version);
+	if (fm_log_page_decode(bytes, ref, &alloc, &state, records, n,
+						   &fault) != FM_OK)
+		fm_raise_object_fault(manifest->store, FM_OBJECT_PAGE, &ref->id, 0,
+							  &fault);
+	return state;
+}
+
+FmHead *
+fm_log_page_state(FmManifest *manifest, const FmPageRef *ref)
+{
+	FmCommitRecord *records;
+	uint32		n;
+
+	return read_page(manifest, ref, &records, &n);
+}
+
 static bool
 visit_page(FmManifest *manifest, const FmPageRef *ref, uint64 from,
 		   FmLogVisitor visitor, void *arg)
 {
-	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
 	FmCommitRecord *records;
-	FmHead	   *state;
-	FmFault		fault;
-	FmSlice		bytes;
 	uint32		n;
 
-	bytes = fm_page_read(manifest->store, ref, manifest->head->version);
-	if (fm_log_page_decode(bytes, ref, &alloc, &state, &records, &n,
-						   &fault) != FM_OK)
-		fm_raise_object_fault(manifest->store, FM_OBJECT_PAGE, &ref->id, 0,
-							  &fault);
+	(void) read_page(manifest, ref, &records, &n);
 	return visit(records, n, from, visitor, arg);
 }
 

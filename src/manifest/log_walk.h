@@ -21,6 +21,9 @@ typedef bool (*FmLogVisitor) (void *arg, const FmCommitRecord *record);
 extern bool fm_log_walk(FmManifest *manifest, uint64 from,
 						FmLogVisitor visitor, void *arg);
 
+/* The state of HEAD before a log page's records, in the current context. */
+extern FmHead *fm_log_page_state(FmManifest *manifest, const FmPageRef *ref);
+
 typedef enum FmLogSearch
 {
 	FM_LOG_FOUND,
