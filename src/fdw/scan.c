@@ -30,6 +30,7 @@
 #include "fdw/quals.h"
 #include "fdw/scan_plan.h"
 #include "fdw/table.h"
+#include "manifest/snapshot.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
@@ -66,6 +67,8 @@ typedef struct FmScanState
 	FmOpenTable *open;			/* NULL until open_scan */
 	FmFetch		fetch;
 	FmStats		stats;
+	FmStats		of_workers;
+	FmStats		total;			/* of both, for EXPLAIN */
 	FmTupleProjection *projection;
 	FmLookup   *lookup;			/* made at the first look-up */
 	bool		nulls_set;		/* the slot's unread columns are NULL */
@@ -648,6 +651,28 @@ fmReScanForeignScan(ForeignScanState *node)
 	reset_scan(node->fdw_state);
 }
 
+/*
+ * A scan that every worker executes is not parallel aware for the executor:
+ * its counts take their own way to the leader.
+ */
+static void
+send_counts(ForeignScanState *node, FmScanState *scan)
+{
+	EState	   *estate = node->ss.ps.state;
+
+	fm_snapshot_add_counts(estate->es_query_cxt,
+						   node->ss.ps.plan->plan_node_id,
+						   scan->stats.count, FM_NCOUNTERS);
+}
+
+static void
+take_counts(ForeignScanState *node, FmStats *stats)
+{
+	fm_snapshot_take_counts(node->ss.ps.state->es_snapshot,
+							node->ss.ps.plan->plan_node_id, stats->count,
+							FM_NCOUNTERS);
+}
+
 void
 fmEndForeignScan(ForeignScanState *node)
 {
@@ -658,6 +683,11 @@ fmEndForeignScan(ForeignScanState *node)
 	reset_scan(scan);
 	if (scan->lookup != NULL)
 		fm_lookup_free(scan->lookup);
+	if (node->ss.ps.instrument != NULL)
+	{
+		send_counts(node, scan);
+		take_counts(node, &scan->of_workers);
+	}
 	fm_stat_flush(scan->options->relid, &scan->stats);
 	if (scan->open != NULL)
 		fm_close_table(scan->open);
@@ -667,6 +697,13 @@ const FmStats *
 fm_scan_stats(ForeignScanState *node)
 {
 	FmScanState *scan = node->fdw_state;
+	int			i;
 
-	return scan == NULL ? NULL : &scan->stats;
+	if (scan == NULL)
+		return NULL;
+	take_counts(node, &scan->of_workers);
+	for (i = 0; i < FM_NCOUNTERS; i++)
+		scan->total.count[i] = scan->stats.count[i] +
+			scan->of_workers.count[i];
+	return &scan->total;
 }

@@ -8,9 +8,15 @@
  * when the scope, or for REPEATABLE READ and SERIALIZABLE the transaction,
  * ends.
  *
- * Before a parallel plan starts, the pins of its snapshot are put into shared
- * memory, and so are those that come later, by whichever process of the group
- * is first.  They are the leader's, who drops them with the scope.
+ * From the first plan on that may go parallel, a leader's set of pins has a
+ * key in shared memory, which no other set of that leader has at the time: a
+ * mark there, a pin of no store, tells so.  Then every pin is put there too,
+ * by whichever process of the group is first.  Where that fails before there
+ * are workers, the pin stays the leader's own, and none are started.
+ *
+ * What is in shared memory belongs to the leader.  It stays until his workers
+ * have ended: the abort of a transaction waits for them, and so does, before
+ * the on_shmem_exit callbacks, the end of a process.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,96 +28,99 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "base/checksum.h"
 #include "manifest/shared_pins.h"
 #include "manifest/snapshot.h"
+#include "manifest/worker_counts.h"
 
 typedef struct FmPin
 {
 	FmManifest *manifest;
+	bool		shared;			/* workers find it */
 	struct FmPin *next;
 } FmPin;
 
-/* Who keeps pins: a scope, or the transaction. */
-typedef struct PinHolder
+typedef struct FmPinSet
 {
 	FmPin	   *pins;
-	bool		shared;			/* they are in shared memory too */
-} PinHolder;
+	bool		of_leader;		/* in a worker: the leader's snapshot */
+	bool		is_shared;		/* key is that of its pins in shared memory */
+	FmPinKey	key;			/* without store */
+} FmPinSet;
 
 struct FmSnapshotScope
 {
 	Snapshot	snapshot;
-	FmPinKey	key;			/* of its pins in shared memory, but for store */
-	PinHolder	holder;
-	bool		parallel;		/* of a plan with workers */
-	bool		distinct;		/* no other scope looks like it to workers */
-	bool		attached;		/* the executor has started */
+	FmPinSet	set;
 	dlist_node	node;
+	MemoryContext context;		/* NULL until attached */
 	MemoryContextCallback callback;
 };
 
 static dlist_head scopes = DLIST_STATIC_INIT(scopes);
-static PinHolder transaction;
-static bool has_shared;			/* in this transaction */
+static FmPinSet transaction_set;
 static bool callback_registered;
+static bool has_shared;			/* since the transaction began */
 
-static int32
-leader_pid(void)
-{
-	PGPROC	   *leader = MyProc->lockGroupLeader;
-
-	return leader != NULL ? leader->pid : MyProcPid;
-}
-
+/* The key of a snapshot's mark. */
 static FmPinKey
-pin_key(const FmStore *store, Snapshot snapshot)
+mark_of(Snapshot snapshot)
 {
+	PGPROC	   *leader = IsParallelWorker() ? MyProc->lockGroupLeader : MyProc;
 	FmPinKey	key;
 
 	memset(&key, 0, sizeof(key));
-	key.leader = leader_pid();
+	key.leader = leader->pid;
 	if (!IsolationUsesXactSnapshot())
 	{
 		key.xmin = snapshot->xmin;
 		key.xmax = snapshot->xmax;
 		key.curcid = snapshot->curcid;
 	}
-	if (store != NULL)
-	{
-		const char *location = store->options.location;
+	return key;
+}
 
-		key.store = fm_xxh3_64(fm_slice(location, strlen(location)),
-							   ((uint64) store->options.serverid << 32) |
-							   store->options.userid);
-	}
+static FmPinKey
+key_of(const FmPinSet *set, const FmStore *store)
+{
+	const char *location = store->options.location;
+	FmPinKey	key = set->key;
+
+	key.store = fm_xxh3_64(fm_slice(location, strlen(location)),
+						   ((uint64) store->options.serverid << 32) |
+						   store->options.userid);
 	return key;
 }
 
 static void
-release_pins(PinHolder *holder)
+release_set(FmPinSet *set)
 {
-	while (holder->pins != NULL)
+	while (set->pins != NULL)
 	{
-		FmPin	   *pin = holder->pins;
+		FmPin	   *pin = set->pins;
 
-		holder->pins = pin->next;
+		set->pins = pin->next;
 		fm_manifest_release(pin->manifest);
 		pfree(pin);
 	}
+	if (set->is_shared && !IsParallelWorker())
+		fm_shared_pins_drop(MyProcPid, &set->key);
+	memset(set, 0, sizeof(FmPinSet));
 }
 
 static void
 drop_all_shared(void)
 {
-	if (has_shared)
-		fm_shared_pins_drop(MyProcPid, NULL);
+	if (!has_shared)
+		return;
+	fm_shared_pins_drop(MyProcPid, NULL);
+	fm_worker_counts_drop(MyProcPid);
 	has_shared = false;
 }
 
-/* Runs after the abort of a transaction, which waits for workers. */
 static void
 end_of_process(int code, Datum arg)
 {
@@ -125,141 +134,119 @@ end_of_transaction(XactEvent event, void *arg)
 		event == XACT_EVENT_PARALLEL_COMMIT ||
 		event == XACT_EVENT_PARALLEL_ABORT || event == XACT_EVENT_PREPARE)
 	{
+		release_set(&transaction_set);
 		drop_all_shared();
-		release_pins(&transaction);
-		transaction.shared = false;
 	}
 }
 
-static void
-register_callbacks(void)
-{
-	if (callback_registered)
-		return;
-	RegisterXactCallback(end_of_transaction, NULL);
-	on_shmem_exit(end_of_process, 0);
-	callback_registered = true;
-}
-
-static PinHolder *
-holder_of(Snapshot snapshot)
+static FmSnapshotScope *
+find_scope(Snapshot snapshot)
 {
 	dlist_iter	iter;
 
-	if (IsolationUsesXactSnapshot())
-		return &transaction;
 	dlist_foreach(iter, &scopes)
 	{
 		FmSnapshotScope *scope = dlist_container(FmSnapshotScope, node,
 												 iter.cur);
 
 		if (scope->snapshot == snapshot)
-			return &scope->holder;
+			return scope;
 	}
 	return NULL;
 }
 
-static FmManifest *
-find_pin(PinHolder *holder, FmStore *store)
+/* The set of a snapshot's pins; NULL: it has no scope. */
+static FmPinSet *
+set_of(Snapshot snapshot)
+{
+	FmSnapshotScope *scope;
+
+	if (IsolationUsesXactSnapshot())
+		return &transaction_set;
+	scope = find_scope(snapshot);
+	return scope == NULL ? NULL : &scope->set;
+}
+
+static FmPin *
+find_pin(const FmPinSet *set, const FmStore *store)
 {
 	FmPin	   *pin;
 
-	for (pin = holder->pins; pin != NULL; pin = pin->next)
+	for (pin = set->pins; pin != NULL; pin = pin->next)
 	{
 		if (pin->manifest->store == store)
-			return pin->manifest;
+			return pin;
 	}
 	return NULL;
-}
-
-/* Would workers take pins of another scope for this one's? */
-static bool
-is_distinct(FmSnapshotScope *scope)
-{
-	dlist_iter	iter;
-
-	if (IsolationUsesXactSnapshot())
-		return true;
-	dlist_foreach(iter, &scopes)
-	{
-		FmSnapshotScope *other = dlist_container(FmSnapshotScope, node,
-												 iter.cur);
-
-		if (other->snapshot != scope->snapshot &&
-			memcmp(&other->key, &scope->key, sizeof(FmPinKey)) == 0)
-			return false;
-	}
-	return true;
 }
 
 /*
- * Puts the holder's pins into shared memory, and those to come.  A mark, which
- * is of no store, tells workers that there they are.
+ * A worker whose leader shares nothing: the library was not preloaded, this
+ * is not a worker of a query, or there was no room for a mark.
  */
 static void
-share_pins(PinHolder *holder, Snapshot snapshot)
+raise_no_leader(const FmStore *store)
 {
-	static const FmSlice nothing = {NULL, 0};
-	FmPinKey	mark = pin_key(NULL, snapshot);
-	FmPin	   *pin;
-
-	if (holder->shared)
-		return;
-	register_callbacks();
-	has_shared = true;
-	if (fm_shared_pins_add(&mark, nothing) == FM_PIN_FULL)
-		return;
-	for (pin = holder->pins; pin != NULL; pin = pin->next)
-	{
-		FmPinKey	key = pin_key(pin->manifest->store, snapshot);
-
-		if (fm_shared_pins_add(&key, pin->manifest->bytes) == FM_PIN_FULL)
-			return;
-	}
-	holder->shared = true;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot read from server \"%s\" in a parallel worker",
+					store->options.servername),
+			 errdetail("The version that the leader reads is not known here."),
+			 fm_shared_pins_available() ?
+			 errhint("Mark functions that read its tables PARALLEL RESTRICTED.") :
+			 errhint("Add \"fusio_manifest\" to \"shared_preload_libraries\", or mark functions that read its tables PARALLEL RESTRICTED.")));
 }
 
-/* No room: a plan that is about to start can do without workers. */
 static void
-give_up_sharing(PinHolder *holder, FmStore *store)
+raise_full(const FmStore *store)
 {
-	dlist_iter	iter;
-	bool		starting = false;
-	bool		running = IsParallelWorker();
-
-	dlist_foreach(iter, &scopes)
-	{
-		FmSnapshotScope *scope = dlist_container(FmSnapshotScope, node,
-												 iter.cur);
-
-		if (scope->parallel && holder_of(scope->snapshot) == holder)
-		{
-			starting |= !scope->attached;
-			running |= scope->attached;
-		}
-	}
-	if (running || !starting)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of shared memory for the version of server \"%s\" that parallel workers read",
-						store->options.servername),
-				 errhint("Set max_parallel_workers_per_gather to 0, or try again.")));
-	holder->shared = false;
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of shared memory for the version of server \"%s\" that parallel workers read",
+					store->options.servername),
+			 errhint("Set \"max_parallel_workers_per_gather\" to 0, or try again.")));
 }
 
-/* The HEAD of the process group for the snapshot; counted use. */
-static FmManifest *
-acquire_shared(FmStore *store, Snapshot snapshot, PinHolder *holder)
+/* A worker's transaction is the leader's too. */
+static void
+find_leader(FmPinSet *set, Snapshot snapshot)
 {
-	FmPinKey	key = pin_key(store, snapshot);
+	FmSlice		nothing;
 
+	if (set == &transaction_set)
+		set->of_leader = true;
+	if (!set->of_leader || set->is_shared || !fm_shared_pins_available())
+		return;
+	set->key = mark_of(snapshot);
+	set->is_shared = fm_shared_pins_find(&set->key, &nothing);
+}
+
+/*
+ * The version of a store that a set is to have, in use by the caller.  No
+ * lock is held while HEAD is read; who is first in shared memory is right.
+ */
+static FmManifest *
+choose_version(const FmPinSet *set, FmStore *store, bool *shared)
+{
+	*shared = set->is_shared;
+	if (!set->is_shared)
+	{
+		if (set->of_leader)
+			raise_no_leader(store);
+		return fm_manifest_acquire(store);
+	}
 	for (;;)
 	{
+		FmPinKey	key = key_of(set, store);
 		FmManifest *manifest;
 		FmSlice		bytes;
 
 		if (fm_shared_pins_find(&key, &bytes))
-			return fm_manifest_from_bytes(store, bytes);
+		{
+			manifest = fm_manifest_from_bytes(store, bytes);
+			pfree(unconstify(uint8 *, bytes.data));
+			return manifest;
+		}
 		manifest = fm_manifest_acquire(store);
 		switch (fm_shared_pins_add(&key, manifest->bytes))
 		{
@@ -269,88 +256,115 @@ acquire_shared(FmStore *store, Snapshot snapshot, PinHolder *holder)
 				fm_manifest_release(manifest);
 				break;
 			case FM_PIN_FULL:
-				fm_manifest_release_with(manifest, CurrentMemoryContext);
-				give_up_sharing(holder, store);
-				fm_manifest_retain(manifest);
-				return manifest;
+				*shared = false;
+				if (!IsInParallelMode())
+					return manifest;
+				fm_manifest_release(manifest);
+				raise_full(store);
 		}
 	}
 }
 
-/* The leader has not shared its pins where a plan seemed not to need it. */
 static void
-check_worker(FmStore *store, Snapshot snapshot)
+register_callback(void)
 {
-	FmPinKey	mark = pin_key(NULL, snapshot);
-	FmSlice		bytes;
-
-	if (!fm_shared_pins_available() || !fm_shared_pins_find(&mark, &bytes))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot read from server \"%s\" in a parallel worker",
-						store->options.servername),
-				 errdetail("The version that the leader reads is not known here."),
-				 errhint("Mark functions that read its tables PARALLEL RESTRICTED.")));
+	if (callback_registered)
+		return;
+	RegisterXactCallback(end_of_transaction, NULL);
+	on_shmem_exit(end_of_process, 0);
+	callback_registered = true;
 }
 
 FmManifest *
 fm_snapshot_get(FmStore *store, Snapshot snapshot)
 {
-	PinHolder  *holder = holder_of(snapshot);
-	bool		share = IsParallelWorker() ||
-	(holder != NULL && holder->shared);
+	FmPinSet   *set = set_of(snapshot);
 	FmManifest *manifest;
 	FmPin	   *pin;
+	bool		shared;
 
-	if (holder == NULL && !share)
+	if (set == NULL)
 		return fm_manifest_current(store);
-	manifest = holder == NULL ? NULL : find_pin(holder, store);
-	if (manifest == NULL)
+	pin = find_pin(set, store);
+	if (pin != NULL)
 	{
-		register_callbacks();
-		if (IsParallelWorker())
-			check_worker(store, snapshot);
-		manifest = share ? acquire_shared(store, snapshot, holder) :
-			fm_manifest_acquire(store);
-		if (holder != NULL)
-		{
-			pin = MemoryContextAlloc(TopMemoryContext, sizeof(FmPin));
-			pin->manifest = manifest;
-			pin->next = holder->pins;
-			holder->pins = pin;
-			fm_manifest_retain(manifest);
-		}
+		fm_manifest_retain(pin->manifest);
+		fm_manifest_release_with(pin->manifest, CurrentMemoryContext);
+		return pin->manifest;
 	}
-	else
-		fm_manifest_retain(manifest);
+	if (IsParallelWorker())
+		find_leader(set, snapshot);
+	manifest = choose_version(set, store, &shared);
 	fm_manifest_release_with(manifest, CurrentMemoryContext);
+	register_callback();
+	pin = MemoryContextAlloc(TopMemoryContext, sizeof(FmPin));
+	pin->manifest = manifest;
+	pin->shared = shared;
+	pin->next = set->pins;
+	set->pins = pin;
+	fm_manifest_retain(manifest);
 	return manifest;
 }
 
 bool
 fm_snapshot_is_pinned(FmStore *store, Snapshot snapshot)
 {
-	PinHolder  *holder = holder_of(snapshot);
+	FmPinSet   *set = set_of(snapshot);
 
-	return holder != NULL && find_pin(holder, store) != NULL;
+	return set != NULL && find_pin(set, store) != NULL;
 }
 
+/*
+ * Lets workers find a leader's set, with all its pins.  What has no room, or
+ * a key that another set has, stays the leader's own.
+ */
+static void
+share_set(FmPinSet *set, Snapshot snapshot)
+{
+	static const FmSlice nothing = {NULL, 0};
+	FmPinKey	key;
+	FmPin	   *pin;
+
+	register_callback();
+	if (!set->is_shared)
+	{
+		set->key = mark_of(snapshot);
+		set->is_shared = fm_shared_pins_add(&set->key,
+											nothing) == FM_PIN_ADDED;
+		has_shared = true;
+	}
+	for (pin = set->pins; pin != NULL && set->is_shared; pin = pin->next)
+	{
+		if (pin->shared)
+			continue;
+		key = key_of(set, pin->manifest->store);
+		pin->shared = fm_shared_pins_add(&key,
+										 pin->manifest->bytes) == FM_PIN_ADDED;
+	}
+}
+
+/*
+ * A worker's first scope is that of its part of the leader's plan, and lives
+ * until the worker ends.
+ */
 FmSnapshotScope *
 fm_snapshot_scope_begin(Snapshot snapshot, bool parallel)
 {
 	FmSnapshotScope *scope;
+	FmPinSet   *set;
 
 	if (snapshot == NULL)
 		return NULL;
 	scope = MemoryContextAllocZero(TopMemoryContext, sizeof(FmSnapshotScope));
 	scope->snapshot = snapshot;
-	scope->key = pin_key(NULL, snapshot);
+	if (IsParallelWorker())
+		scope->set.of_leader = dlist_is_empty(&scopes);
+	else if (parallel && fm_shared_pins_available())
+	{
+		set = set_of(snapshot);
+		share_set(set != NULL ? set : &scope->set, snapshot);
+	}
 	dlist_push_tail(&scopes, &scope->node);
-	scope->parallel = parallel && fm_shared_pins_available() &&
-		!IsParallelWorker();
-	scope->distinct = scope->parallel && is_distinct(scope);
-	if (scope->distinct)
-		share_pins(holder_of(snapshot), snapshot);
 	return scope;
 }
 
@@ -363,26 +377,39 @@ end_scope(void *arg)
 void
 fm_snapshot_scope_attach(FmSnapshotScope *scope, MemoryContext context)
 {
-	scope->attached = true;
+	scope->context = context;
 	scope->callback.func = end_scope;
 	scope->callback.arg = scope;
 	MemoryContextRegisterResetCallback(context, &scope->callback);
 }
 
+/* A cursor that a function opened outlives the statement that called it. */
 void
 fm_snapshot_scope_end(FmSnapshotScope *scope)
 {
+	FmSnapshotScope *heir;
+
 	dlist_delete(&scope->node);
-	if (scope->holder.shared && has_shared)
-		fm_shared_pins_drop(MyProcPid, &scope->key);
-	release_pins(&scope->holder);
+	if (scope->set.pins != NULL || scope->set.is_shared)
+	{
+		heir = find_scope(scope->snapshot);
+		if (heir != NULL)
+			heir->set = scope->set;
+		else
+			release_set(&scope->set);
+	}
 	pfree(scope);
 }
 
 bool
 fm_snapshot_scope_is_shared(const FmSnapshotScope *scope)
 {
-	return scope->distinct && holder_of(scope->snapshot)->shared;
+	const FmPinSet *set = set_of(scope->snapshot);
+	const FmPin *pin;
+
+	for (pin = set->pins; pin != NULL && pin->shared; pin = pin->next)
+		;
+	return set->is_shared && pin == NULL;
 }
 
 bool
@@ -391,14 +418,39 @@ fm_snapshot_parallel_ok(void)
 	return fm_shared_pins_available();
 }
 
+void
+fm_snapshot_add_counts(MemoryContext query_context, int node,
+					   const uint64 *counts, int n)
+{
+	FmSnapshotScope *scope;
+	FmPinSet   *set;
+
+	if (!IsParallelWorker() || dlist_is_empty(&scopes))
+		return;
+	scope = dlist_head_element(FmSnapshotScope, node, &scopes);
+	set = set_of(scope->snapshot);
+	if (scope->context == query_context && set->is_shared)
+		fm_worker_counts_add(&set->key, node, counts, n);
+}
+
+void
+fm_snapshot_take_counts(Snapshot snapshot, int node, uint64 *counts, int n)
+{
+	FmPinSet   *set = set_of(snapshot);
+
+	if (!IsParallelWorker() && set != NULL && set->is_shared)
+		fm_worker_counts_take(&set->key, node, counts, n);
+}
+
 Size
 fm_snapshot_shmem_size(void)
 {
-	return fm_shared_pins_size();
+	return add_size(fm_shared_pins_size(), fm_worker_counts_size());
 }
 
 void
 fm_snapshot_shmem_init(void)
 {
 	fm_shared_pins_init();
+	fm_worker_counts_init();
 }

@@ -12,7 +12,8 @@
  *
  * A parallel worker takes the HEAD of its lock group from shared memory,
  * found by (leader, xmin, xmax, curcid, store): whichever process of the
- * group needs a store first pins it for all.
+ * group needs a store first pins it for all.  A snapshot that a worker takes
+ * itself, for a volatile function, has its own pins, as in the leader.
  *
  *-------------------------------------------------------------------------
  */
@@ -56,6 +57,17 @@ extern bool fm_snapshot_scope_is_shared(const FmSnapshotScope *scope);
 
 /* True if workers can find a leader's HEAD: the library was preloaded. */
 extern bool fm_snapshot_parallel_ok(void);
+
+/*
+ * What scans of workers counted, for EXPLAIN.  A worker adds the counts of a
+ * node of the leader's plan, known by its executor state's context; other
+ * executor states' are ignored.  The leader takes them, adding them to
+ * "counts".
+ */
+extern void fm_snapshot_add_counts(MemoryContext query_context, int node,
+								   const uint64 *counts, int n);
+extern void fm_snapshot_take_counts(Snapshot snapshot, int node,
+									uint64 *counts, int n);
 
 /* Shared memory, for the hooks of _PG_init. */
 extern Size fm_snapshot_shmem_size(void);
