@@ -175,8 +175,6 @@ INSERT INTO small VALUES (49, 'in');
 INSERT INTO small VALUES (50, 'out');
 SELECT * FROM up WHERE k IN (49, 50);
 
--- not done here
-TRUNCATE t;
 
 DROP SCHEMA fm_insert CASCADE;
 DROP SERVER fm_insert;

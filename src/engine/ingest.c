@@ -67,7 +67,7 @@ nothing_below(FmManifest *manifest, const FmTableWrites *writes,
 	uint32		l;
 	uint32		i;
 
-	if (writes->table_id == 0)
+	if (writes->table_id == 0 || writes->truncated)
 		return true;
 	table = fm_manifest_table_by_id(manifest, writes->table_id);
 	if (table == NULL)

@@ -32,13 +32,15 @@
 int			fm_commit_timeout_ms = 0;
 int			fm_write_buffer_kb = 64 * 1024;
 
-/* What a table's schema was before a change in a later subtransaction. */
+/* What a table was before a change as a whole, in a later subtransaction. */
 struct FmSchemaState
 {
 	SubTransactionId subid;		/* that made the change */
 	FmTable    *create;
 	FmColumn   *add_columns;
 	int			nadd_columns;
+	bool		truncated;
+	FmWriteBuffer *buffer;		/* NULL: the same as after it */
 	FmSchemaState *older;
 };
 
@@ -310,6 +312,22 @@ enlist_new(XactState *state, FmTableWrites *writes, const FmTable *stored,
 	state->nenlisted++;
 }
 
+/* Keeps what the table is, in the current context. */
+static FmSchemaState *
+push_state(FmTableWrites *writes)
+{
+	FmSchemaState *before = palloc0(sizeof(FmSchemaState));
+
+	before->subid = GetCurrentSubTransactionId();
+	before->create = writes->create;
+	before->add_columns = writes->add_columns;
+	before->nadd_columns = writes->nadd_columns;
+	before->truncated = writes->truncated;
+	before->older = writes->schema_states;
+	writes->schema_states = before;
+	return before;
+}
+
 /* The table has got more columns since it was enlisted. */
 static void
 enlist_columns(FmTableWrites *writes, const FmTable *stored,
@@ -318,16 +336,10 @@ enlist_columns(FmTableWrites *writes, const FmTable *stored,
 {
 	bool		create = writes->create != NULL && stored == NULL &&
 	definition->ncolumns > writes->create->ncolumns;
-	FmSchemaState *before;
 
 	if (!create && nadd_columns <= writes->nadd_columns)
 		return;
-	before = palloc(sizeof(FmSchemaState));
-	before->subid = GetCurrentSubTransactionId();
-	before->create = writes->create;
-	before->add_columns = writes->add_columns;
-	before->nadd_columns = writes->nadd_columns;
-	before->older = writes->schema_states;
+	(void) push_state(writes);
 	if (create)
 		writes->create = copy_definition(definition, writes);
 	else
@@ -335,7 +347,19 @@ enlist_columns(FmTableWrites *writes, const FmTable *stored,
 		writes->add_columns = copy_columns(add_columns, nadd_columns);
 		writes->nadd_columns = nadd_columns;
 	}
-	writes->schema_states = before;
+}
+
+void
+fm_xact_truncate(FmTableWrites *writes)
+{
+	MemoryContext old = MemoryContextSwitchTo(current->context);
+	FmWriteBuffer *buffer = fm_write_buffer_create(current->context,
+												   (Size) fm_write_buffer_kb * 1024);
+
+	push_state(writes)->buffer = writes->buffer;
+	writes->buffer = buffer;
+	writes->truncated = true;
+	MemoryContextSwitchTo(old);
 }
 
 FmTableWrites *
@@ -400,8 +424,8 @@ static bool
 has_changes(const FmTableWrites *writes)
 {
 	return writes->enlisted &&
-		(writes->create != NULL || writes->nadd_columns > 0 || writes->drop ||
-		 fm_ingest_is_needed(writes->buffer));
+		(writes->create != NULL || writes->nadd_columns > 0 ||
+		 writes->truncated || fm_ingest_is_needed(writes->buffer));
 }
 
 static void
@@ -417,7 +441,7 @@ fill_table_commit(FmTableWrites *writes, FmManifest *manifest,
 	commit->create = writes->create;
 	commit->add_columns = writes->add_columns;
 	commit->nadd_columns = (uint32) writes->nadd_columns;
-	commit->drop = writes->drop;
+	commit->truncate = writes->truncated && writes->table_id != 0;
 	writes->reads = find_reads(writes->store, writes->name);
 	if (writes->reads != NULL)
 	{
@@ -535,9 +559,18 @@ pre_commit(void)
 	state->nenlisted = 0;
 	for (i = 0; i < state->ntables; i++)
 	{
-		state->tables[i]->enlisted = false;
-		fm_write_buffer_free(state->tables[i]->buffer);
-		state->tables[i]->buffer = NULL;
+		FmTableWrites *writes = state->tables[i];
+		FmSchemaState *before;
+
+		writes->enlisted = false;
+		fm_write_buffer_free(writes->buffer);
+		writes->buffer = NULL;
+		for (before = writes->schema_states; before != NULL;
+			 before = before->older)
+		{
+			if (before->buffer != NULL)
+				fm_write_buffer_free(before->buffer);
+		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -612,25 +645,28 @@ xact_callback(XactEvent event, void *arg)
 static void
 abort_table(FmTableWrites *writes, SubTransactionId subid)
 {
-	fm_write_buffer_subabort(writes->buffer, subid);
-	if (!writes->enlisted)
-		return;
 	while (writes->schema_states != NULL &&
 		   writes->schema_states->subid >= subid)
 	{
 		FmSchemaState *before = writes->schema_states;
 
+		if (before->buffer != NULL)
+		{
+			fm_write_buffer_free(writes->buffer);
+			writes->buffer = before->buffer;
+		}
+		writes->truncated = before->truncated;
 		writes->create = before->create;
 		writes->add_columns = before->add_columns;
 		writes->nadd_columns = before->nadd_columns;
 		writes->schema_states = before->older;
 	}
-	if (writes->subid < subid)
+	fm_write_buffer_subabort(writes->buffer, subid);
+	if (!writes->enlisted || writes->subid < subid)
 		return;
 	writes->enlisted = false;
 	writes->create = NULL;
 	writes->nadd_columns = 0;
-	writes->drop = false;
 	current->nenlisted--;
 }
 

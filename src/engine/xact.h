@@ -27,7 +27,7 @@ extern TimestampTz fm_commit_deadline(void);
 typedef struct FmSchemaState FmSchemaState;
 
 /*
- * A table that this transaction has written, locked, created or dropped.  It
+ * A table that this transaction has written, locked, created or emptied.  It
  * keeps its address until the transaction ends, also when the subtransaction
  * that enlisted it is rolled back: then it is not "enlisted" any more, its
  * buffer is empty, and the next enlisting makes it new.
@@ -46,7 +46,7 @@ typedef struct FmTableWrites
 	FmTable    *create;			/* definition, if we create it; else NULL */
 	FmColumn   *add_columns;	/* columns HEAD lacks */
 	int			nadd_columns;
-	bool		drop;
+	bool		truncated;		/* the runs that HEAD lists are to go */
 	FmBlockOptions block;		/* of runs written here */
 	SubTransactionId subid;		/* that enlisted it */
 	FmSchemaState *schema_states;	/* before changes in subtransactions */
@@ -82,6 +82,12 @@ extern FmReadSet *fm_xact_read_set(FmStore *store, const char *name,
 
 /* True once the transaction has enlisted a write in the store (NULL: any). */
 extern bool fm_xact_has_writes(FmStore *store);
+
+/*
+ * Empties the table: what HEAD lists of it and what this transaction has
+ * written so far.  Undone by the abort of the subtransaction.
+ */
+extern void fm_xact_truncate(FmTableWrites *writes);
 
 /*
  * Adds a row lock of a key to what the commit checks for conflicts; base is

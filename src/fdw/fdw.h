@@ -71,5 +71,7 @@ extern void fmBeginForeignInsert(ModifyTableState *mtstate,
 								 ResultRelInfo *rinfo);
 extern void fmEndForeignInsert(EState *estate, ResultRelInfo *rinfo);
 extern int	fmIsForeignRelUpdatable(Relation rel);
+extern void fmExecForeignTruncate(List *rels, DropBehavior behavior,
+								  bool restart_seqs);
 
 #endif							/* FM_FDW_H */

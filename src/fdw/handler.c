@@ -42,6 +42,7 @@ fusio_manifest_handler(PG_FUNCTION_ARGS)
 	routine->BeginForeignInsert = fmBeginForeignInsert;
 	routine->EndForeignInsert = fmEndForeignInsert;
 	routine->IsForeignRelUpdatable = fmIsForeignRelUpdatable;
+	routine->ExecForeignTruncate = fmExecForeignTruncate;
 
 	PG_RETURN_POINTER(routine);
 }

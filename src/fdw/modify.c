@@ -251,6 +251,24 @@ fmEndForeignInsert(EState *estate, ResultRelInfo *rinfo)
 	end_modify(rinfo);
 }
 
+/*
+ * Constraints between foreign tables do not exist, so CASCADE has nothing to
+ * do here; sequences are PostgreSQL's.
+ */
+void
+fmExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs)
+{
+	ListCell   *lc;
+
+	foreach(lc, rels)
+	{
+		FmOpenTable *open = fm_open_table(lfirst(lc), FM_OPEN_LOCK);
+
+		fm_xact_truncate(open->writes);
+		fm_close_table(open);
+	}
+}
+
 int
 fmIsForeignRelUpdatable(Relation rel)
 {

@@ -45,17 +45,23 @@ raise_missing(Relation rel, const FmTableOptions *options)
 					 quote_literal_cstr(name), RelationGetRelationName(rel))));
 }
 
-/* HEAD's table with the columns that this transaction has added to it. */
+/* HEAD's table as this transaction has changed it: emptied, or wider. */
 static const FmTable *
-with_added_columns(const FmTable *stored, const FmTableWrites *writes)
+with_changes(const FmTable *stored, const FmTableWrites *writes)
 {
 	FmTable    *table;
 	int			i;
 
-	if (stored == NULL || writes == NULL || writes->nadd_columns == 0)
+	if (stored == NULL || writes == NULL ||
+		(writes->nadd_columns == 0 && !writes->truncated))
 		return stored;
 	table = palloc(sizeof(FmTable));
 	*table = *stored;
+	if (writes->truncated)
+	{
+		table->nlevels = 0;
+		memset(table->levels, 0, sizeof(table->levels));
+	}
 	table->columns = palloc(sizeof(FmColumn) *
 							(stored->ncolumns + writes->nadd_columns));
 	memcpy(table->columns, stored->columns,
@@ -77,7 +83,7 @@ bind_table(Relation rel, FmOpenTable *open, FmOpenMode mode)
 	const FmTable *stored = open->table;
 	FmTable    *local = open->options->local;
 	FmTableWrites *writes = fm_open_table_writes(open);
-	const FmTable *known = with_added_columns(stored, writes);
+	const FmTable *known = with_changes(stored, writes);
 	uint32		nadded;
 
 	if (known == NULL && writes != NULL)
@@ -129,7 +135,7 @@ fm_open_table(Relation rel, FmOpenMode mode)
 	open->version = manifest->head->version;
 	open->table = fm_manifest_table(manifest, open->options->table_name);
 	if (mode == FM_OPEN_PLAN)
-		(void) fm_open_table_writes(open);
+		open->table = with_changes(open->table, fm_open_table_writes(open));
 	else
 		bind_table(rel, open, mode);
 	MemoryContextSwitchTo(old);

@@ -53,6 +53,8 @@ visit_record(void *arg, const FmCommitRecord *record)
 		if (change->kinds & (FM_CHANGE_SCHEMA | FM_CHANGE_TRUNCATE |
 							 FM_CHANGE_DROP | FM_CHANGE_RESTORE))
 			walk->conflict = "The table was changed as a whole.";
+		else if ((change->kinds & FM_CHANGE_WRITE) && walk->table->truncate)
+			walk->conflict = "It empties a table that was written.";
 		else if ((change->kinds & FM_CHANGE_WRITE) &&
 				 walk->table->probe != NULL)
 		{
@@ -487,6 +489,31 @@ insert_table(FmHead *head, const char *name)
 	return &head->tables[i];
 }
 
+static void
+remove_runs(FmTable *table, FmTableChange *change)
+{
+	uint32		nruns = 0;
+	uint32		l;
+	uint32		i;
+
+	for (l = 0; l < table->nlevels; l++)
+		nruns += table->levels[l].nruns;
+	change->kinds |= FM_CHANGE_TRUNCATE;
+	change->removed = palloc(sizeof(FmId) * Max(nruns, 1));
+	for (l = 0; l < table->nlevels; l++)
+	{
+		for (i = 0; i < table->levels[l].nruns; i++)
+		{
+			const FmRunDesc *run = &table->levels[l].runs[i];
+
+			change->removed[change->nremoved++] = run->id;
+			change->rows_in += run->rows + run->tombstones;
+		}
+	}
+	table->nlevels = 0;
+	memset(table->levels, 0, sizeof(table->levels));
+}
+
 /* Applies one table's changes to the copy of HEAD. */
 static void
 apply_table(FmManifest *manifest, FmHead *head, FmTableCommit *commit,
@@ -531,6 +558,8 @@ apply_table(FmManifest *manifest, FmHead *head, FmTableCommit *commit,
 		}
 	}
 	change->table_id = table->id;
+	if (commit->truncate)
+		remove_runs(table, change);
 	if (commit->nadded > 0)
 	{
 		added = cut_descriptors(commit->added, commit->nadded);
@@ -581,7 +610,7 @@ try_publish(FmCommitRequest *request)
 
 		check_conflicts(manifest, table);
 		if (table->create == NULL && table->nadd_columns == 0 &&
-			table->nadded == 0)
+			!table->truncate && table->nadded == 0)
 			continue;
 		apply_table(manifest, head, table,
 					&record.changes[record.nchanges]);

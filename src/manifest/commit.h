@@ -37,7 +37,7 @@ typedef struct FmTableCommit
 	const FmColumn *add_columns;	/* columns to add, ids from the table's
 									 * next_column_id on */
 	uint32		nadd_columns;
-	bool		drop;
+	bool		truncate;		/* all runs go; writes of others conflict */
 	uint32		nadded;
 	const FmRunDesc *added;		/* exact bounds, ascending by key, disjoint,
 								 * as from fm_run_writer_finish */
