@@ -667,7 +667,7 @@ sub do_delete_all
 {
 	my ($self) = @_;
 
-	return $self->statement(rand() < 0.5 ? 'TRUNCATE t' : 'DELETE FROM t');
+	return $self->statement(Types::irand(0, 1) == 0 ? 'TRUNCATE t' : 'DELETE FROM t');
 }
 
 sub assignments
