@@ -84,6 +84,12 @@ fm_owns_server(Oid serverid, Oid roleid)
 #endif
 }
 
+#if PG_VERSION_NUM >= 160000
+#define fm_qualified_name_list(name) stringToQualifiedNameList(name, NULL)
+#else
+#define fm_qualified_name_list(name) stringToQualifiedNameList(name)
+#endif
+
 #if PG_VERSION_NUM < 160000
 #define InitMaterializedSRF(fcinfo, flags) SetSingleFuncCall(fcinfo, flags)
 #endif

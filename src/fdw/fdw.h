@@ -36,6 +36,10 @@ extern void fmEndForeignScan(ForeignScanState *node);
 /* What a running scan has counted; NULL before it runs. */
 extern const FmStats *fm_scan_stats(ForeignScanState *node);
 
+/* import.c */
+extern List *fmImportForeignSchema(ImportForeignSchemaStmt *stmt,
+								   Oid serverOid);
+
 /* explain.c */
 extern void fmExplainForeignScan(ForeignScanState *node, ExplainState *es);
 

@@ -587,3 +587,31 @@ fm_read_table_options(Relation rel)
 	options->local->block = options->block;
 	return options;
 }
+
+void
+fm_put_block_options(StringInfo out, const FmBlockOptions *block)
+{
+	if (block->block_size != DEFAULT_BLOCK_SIZE_KB * 1024)
+		appendStringInfo(out, ", block_size '%u'", block->block_size / 1024);
+	if (block->codec == FM_CODEC_RAW)
+		appendStringInfoString(out, ", compression 'none'");
+	else if (block->zstd_level != DEFAULT_ZSTD_LEVEL)
+		appendStringInfo(out, ", compression 'zstd:%d'", block->zstd_level);
+	switch (block->filter_kind)
+	{
+		case FM_FILTER_AUTO:
+			break;
+		case FM_FILTER_NONE:
+			appendStringInfoString(out, ", filter 'none'");
+			break;
+		case FM_FILTER_FUSE8:
+			appendStringInfoString(out, ", filter 'fuse:8'");
+			break;
+		case FM_FILTER_FUSE16:
+			appendStringInfoString(out, ", filter 'fuse:16'");
+			break;
+		case FM_FILTER_BLOOM:
+			appendStringInfo(out, ", filter 'bloom:%d'", block->filter_bits);
+			break;
+	}
+}

@@ -9,6 +9,7 @@
 #define FM_OPTION_H
 
 #include "foreign/foreign.h"
+#include "lib/stringinfo.h"
 #include "utils/rel.h"
 
 #include "engine/tuple_codec.h"
@@ -49,5 +50,8 @@ extern FmTableOptions *fm_read_table_options(Relation rel);
 
 /* The store of a server by itself, for functions. */
 extern void fm_server_options(ForeignServer *server, FmStoreOptions *options);
+
+/* Appends, as ", name 'value'", the options that differ from the defaults. */
+extern void fm_put_block_options(StringInfo out, const FmBlockOptions *block);
 
 #endif							/* FM_OPTION_H */
