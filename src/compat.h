@@ -90,6 +90,12 @@ fm_owns_server(Oid serverid, Oid roleid)
 #define fm_qualified_name_list(name) stringToQualifiedNameList(name)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define fm_analyze_delay_point() vacuum_delay_point(true)
+#else
+#define fm_analyze_delay_point() vacuum_delay_point()
+#endif
+
 #if PG_VERSION_NUM < 160000
 #define InitMaterializedSRF(fcinfo, flags) SetSingleFuncCall(fcinfo, flags)
 #endif

@@ -36,6 +36,10 @@ extern void fmEndForeignScan(ForeignScanState *node);
 /* What a running scan has counted; NULL before it runs. */
 extern const FmStats *fm_scan_stats(ForeignScanState *node);
 
+/* analyze.c */
+extern bool fmAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func,
+								  BlockNumber *pages);
+
 /* import.c */
 extern List *fmImportForeignSchema(ImportForeignSchemaStmt *stmt,
 								   Oid serverOid);

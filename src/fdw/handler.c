@@ -44,6 +44,7 @@ fusio_manifest_handler(PG_FUNCTION_ARGS)
 	routine->IsForeignRelUpdatable = fmIsForeignRelUpdatable;
 	routine->ExecForeignTruncate = fmExecForeignTruncate;
 
+	routine->AnalyzeForeignTable = fmAnalyzeForeignTable;
 	routine->ImportForeignSchema = fmImportForeignSchema;
 
 	PG_RETURN_POINTER(routine);

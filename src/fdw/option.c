@@ -33,6 +33,7 @@
 #include "fdw/option.h"
 
 #define DEFAULT_BLOCK_SIZE_KB 8
+#define DEFAULT_ANALYZE_BLOCKS 5000
 #define DEFAULT_ZSTD_LEVEL 1
 #define DEFAULT_RETRY_TIMEOUT_MS 10000
 #define MIN_BLOOM_BITS 4
@@ -56,6 +57,7 @@ typedef struct OptionValues
 	const char *table_name;
 	FmBlockOptions block;
 	FmInsertMode insert_mode;
+	int			analyze_blocks;
 	const char *column_name;
 } OptionValues;
 
@@ -284,6 +286,15 @@ read_insert_mode(const char *name, const char *value, OptionValues *values)
 }
 
 static void
+read_analyze_blocks(const char *name, const char *value, OptionValues *values)
+{
+	if (!parse_int(value, &values->analyze_blocks, 0, NULL) ||
+		values->analyze_blocks < 1)
+		raise_value(name, value,
+					"The number of data blocks that ANALYZE reads is 1 or more.");
+}
+
+static void
 read_column_name(const char *name, const char *value, OptionValues *values)
 {
 	if (*value == '\0' || strlen(value) >= NAMEDATALEN)
@@ -302,6 +313,7 @@ static const OptionDef option_defs[] = {
 	{"compression", ForeignTableRelationId, read_compression},
 	{"filter", ForeignTableRelationId, read_filter},
 	{"insert_mode", ForeignTableRelationId, read_insert_mode},
+	{"analyze_blocks", ForeignTableRelationId, read_analyze_blocks},
 	{"column_name", AttributeRelationId, read_column_name}
 };
 
@@ -315,6 +327,7 @@ init_values(OptionValues *values)
 	values->block.zstd_level = DEFAULT_ZSTD_LEVEL;
 	values->block.filter_kind = FM_FILTER_AUTO;
 	values->insert_mode = FM_INSERT_STRICT;
+	values->analyze_blocks = DEFAULT_ANALYZE_BLOCKS;
 }
 
 /*
@@ -570,6 +583,7 @@ fm_read_table_options(Relation rel)
 		pstrdup(values.table_name) : default_table_name(rel);
 	options->block = values.block;
 	options->insert_mode = values.insert_mode;
+	options->analyze_blocks = values.analyze_blocks;
 	options->column_names = column_names(rel);
 	check_names_differ(rel, options->column_names);
 	resolve_key(rel, values.key, options);

@@ -35,6 +35,7 @@ typedef struct FmTableOptions
 	const char **column_names;	/* stored name by attnum - 1; NULL: dropped */
 	FmBlockOptions block;
 	FmInsertMode insert_mode;
+	int			analyze_blocks; /* that ANALYZE reads at most */
 	FmTable    *local;			/* what the store would keep for it */
 } FmTableOptions;
 

@@ -53,42 +53,8 @@
 typedef struct RelPlan
 {
 	FmTableOptions *options;
-	double		rows;
-	double		blocks;			/* data blocks */
-	double		runs;
-	double		bytes;			/* stored */
+	FmTableSize size;
 } RelPlan;
-
-static void
-read_estimates(Relation rel, RelPlan *plan)
-{
-	FmOpenTable *open = fm_open_table(rel, FM_OPEN_PLAN);
-	const FmTable *table = open->table;
-	uint32		l;
-	uint32		i;
-
-	if (table != NULL)
-	{
-		for (l = 0; l < table->nlevels; l++)
-		{
-			const FmLevel *level = &table->levels[l];
-
-			/* A key can be in each run of L0, and in one run of a level. */
-			plan->runs += l == 0 ? level->nruns : level->nruns > 0;
-			for (i = 0; i < level->nruns; i++)
-			{
-				plan->rows += (double) level->runs[i].rows -
-					(l == 0 ? 0 : (double) level->runs[i].tombstones);
-				plan->blocks += level->runs[i].nblocks;
-				plan->bytes += level->runs[i].size;
-			}
-		}
-	}
-	if (open->writes != NULL)
-		plan->rows += fm_write_buffer_count(open->writes->buffer);
-	plan->rows = Max(plan->rows, 0);
-	fm_close_table(open);
-}
 
 /*
  * Tells the planner that a one-column key is unique: it then knows the number
@@ -139,15 +105,16 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
 	RelPlan    *plan = palloc0(sizeof(RelPlan));
 	Relation	rel = table_open(foreigntableid, NoLock);
+	FmOpenTable *open = fm_open_table(rel, FM_OPEN_PLAN);
 	List	   *conditions;
 
 	plan->options = fm_table_options(rel);
-	read_estimates(rel, plan);
+	fm_table_size(open, &plan->size);
+	fm_close_table(open);
 	table_close(rel, NoLock);
 	baserel->fdw_private = plan;
-	baserel->tuples = plan->rows;
-	baserel->pages = (BlockNumber) Min(plan->bytes / BLCKSZ + 1,
-									   MaxBlockNumber);
+	baserel->tuples = plan->size.rows;
+	baserel->pages = fm_size_pages(&plan->size);
 	if (plan->options->nkeys == 1)
 		add_unique_key(root, baserel, plan->options);
 	set_baserel_size_estimates(root, baserel);
@@ -182,9 +149,9 @@ miss_rate(const RelPlan *plan)
 	double		cached = (double) fm_cache_size();
 
 	/* Blocks are cached decompressed, about twice their stored size. */
-	if (plan->bytes * 2 <= cached)
+	if (plan->size.bytes * 2 <= cached)
 		return 0.02;
-	return Max(0.02, 1 - cached / (plan->bytes * 2));
+	return Max(0.02, 1 - cached / (plan->size.bytes * 2));
 }
 
 static void
@@ -198,7 +165,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 
 	cost_qual_eval(&quals, clauses, root);
 	*startup = quals.startup + baserel->reltarget->cost.startup;
-	probe = (COST_LOOKUP + plan->runs * COST_RUN_PROBE) * cpu_operator_cost;
+	probe = (COST_LOOKUP + plan->size.runs * COST_RUN_PROBE) * cpu_operator_cost;
 	if (conditions != NIL &&
 		fm_conditions_prefix(conditions) == plan->options->nkeys)
 	{
@@ -208,8 +175,8 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 	}
 	else
 	{
-		double		scanned = plan->rows;
-		double		blocks = plan->blocks;
+		double		scanned = plan->size.rows;
+		double		blocks = plan->size.blocks;
 
 		if (conditions != NIL)
 		{
@@ -221,7 +188,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 												((FmCondition *) lfirst(lc))->clause);
 			scanned *= clauselist_selectivity(root, bounds, baserel->relid,
 											  JOIN_INNER, NULL);
-			blocks *= scanned / Max(plan->rows, 1);
+			blocks *= scanned / Max(plan->size.rows, 1);
 		}
 		*startup += probe;
 		*total = *startup +

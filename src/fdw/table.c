@@ -147,3 +147,36 @@ fm_close_table(FmOpenTable *open)
 {
 	MemoryContextDelete(open->context);
 }
+
+void
+fm_table_size(FmOpenTable *open, FmTableSize *size)
+{
+	const FmTable *table = open->table;
+	uint32		l;
+	uint32		i;
+
+	memset(size, 0, sizeof(*size));
+	for (l = 0; table != NULL && l < table->nlevels; l++)
+	{
+		const FmLevel *level = &table->levels[l];
+
+		/* A key can be in each run of L0, and in one run of a level. */
+		size->runs += l == 0 ? level->nruns : level->nruns > 0;
+		for (i = 0; i < level->nruns; i++)
+		{
+			size->rows += (double) level->runs[i].rows -
+				(l == 0 ? 0 : (double) level->runs[i].tombstones);
+			size->blocks += level->runs[i].nblocks;
+			size->bytes += level->runs[i].size;
+		}
+	}
+	if (fm_open_table_writes(open) != NULL)
+		size->rows += fm_write_buffer_count(open->writes->buffer);
+	size->rows = Max(size->rows, 0);
+}
+
+BlockNumber
+fm_size_pages(const FmTableSize *size)
+{
+	return (BlockNumber) Min(size->bytes / BLCKSZ + 1, MaxBlockNumber);
+}

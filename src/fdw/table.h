@@ -51,6 +51,21 @@ extern FmOpenTable *fm_open_table(Relation rel, FmOpenMode mode);
 /* Frees everything, the version of HEAD among it. */
 extern void fm_close_table(FmOpenTable *open);
 
+/* What HEAD tells of a table's size. */
+typedef struct FmTableSize
+{
+	double		rows;			/* shadowed versions included */
+	double		blocks;			/* data blocks */
+	double		runs;			/* that a key can be in */
+	double		bytes;			/* stored */
+} FmTableSize;
+
+/* Own changes count as rows.  All zero for a table that is not there. */
+extern void fm_table_size(FmOpenTable *open, FmTableSize *size);
+
+/* The stored bytes in pages of PostgreSQL, at least 1. */
+extern BlockNumber fm_size_pages(const FmTableSize *size);
+
 /* Raises 25006 for a server with the option read_only. */
 extern void fm_check_server_writable(const FmStoreOptions *options);
 
