@@ -113,8 +113,7 @@ start_executor(QueryDesc *queryDesc, int eflags)
 		(fm_xact_has_writes(NULL) ||
 		 (fm_snapshot_parallel_ok() &&
 		  reads_foreign_tables(queryDesc->plannedstmt) &&
-		  (scope == NULL || !fm_snapshot_scope_is_shared(scope) ||
-		   (IsolationIsSerializable() && !XactReadOnly)))))
+		  (scope == NULL || !fm_snapshot_scope_is_shared(scope)))))
 		forbid_workers(queryDesc);
 }
 

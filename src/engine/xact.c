@@ -145,14 +145,9 @@ fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
 	FmReadSet  *set;
 	TableReads *reads;
 
-	if (!IsolationIsSerializable() || XactReadOnly || table->id == 0)
+	if (!IsolationIsSerializable() || XactReadOnly || IsParallelWorker() ||
+		table->id == 0)
 		return NULL;
-	if (IsParallelWorker())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot read from server \"%s\" in a parallel worker of a serializable transaction that may write",
-						store->options.servername),
-				 errhint("Mark functions that read its tables PARALLEL RESTRICTED, or make the transaction READ ONLY.")));
 	state = get_state();
 	set = find_reads(store, name);
 	if (set != NULL)

@@ -75,7 +75,7 @@ extern FmTableWrites *fm_xact_enlist(FmStore *store, Oid relid,
 /*
  * The set to which a SERIALIZABLE transaction adds what it reads of a table,
  * found in version "version" of HEAD; the commit checks it.  NULL if nothing
- * needs to be remembered.  Raises 0A000 in a parallel worker.
+ * needs to be remembered: workers read for transactions that cannot write.
  */
 extern FmReadSet *fm_xact_read_set(FmStore *store, const char *name,
 								   const FmTable *table, uint64 version);

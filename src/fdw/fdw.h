@@ -8,6 +8,7 @@
 #ifndef FM_FDW_H
 #define FM_FDW_H
 
+#include "access/parallel.h"
 #include "commands/explain.h"
 #include "foreign/fdwapi.h"
 #include "nodes/pathnodes.h"
@@ -32,6 +33,17 @@ extern void fmBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *fmIterateForeignScan(ForeignScanState *node);
 extern void fmReScanForeignScan(ForeignScanState *node);
 extern void fmEndForeignScan(ForeignScanState *node);
+
+extern Size fmEstimateDSMForeignScan(ForeignScanState *node,
+									 ParallelContext *pcxt);
+extern void fmInitializeDSMForeignScan(ForeignScanState *node,
+									   ParallelContext *pcxt,
+									   void *coordinate);
+extern void fmReInitializeDSMForeignScan(ForeignScanState *node,
+										 ParallelContext *pcxt,
+										 void *coordinate);
+extern void fmInitializeWorkerForeignScan(ForeignScanState *node,
+										  shm_toc *toc, void *coordinate);
 
 /* What a running scan has counted; NULL before it runs. */
 extern const FmStats *fm_scan_stats(ForeignScanState *node);

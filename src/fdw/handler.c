@@ -30,6 +30,11 @@ fusio_manifest_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignScan = fmEndForeignScan;
 	routine->ExplainForeignScan = fmExplainForeignScan;
 
+	routine->EstimateDSMForeignScan = fmEstimateDSMForeignScan;
+	routine->InitializeDSMForeignScan = fmInitializeDSMForeignScan;
+	routine->ReInitializeDSMForeignScan = fmReInitializeDSMForeignScan;
+	routine->InitializeWorkerForeignScan = fmInitializeWorkerForeignScan;
+
 	routine->AddForeignUpdateTargets = fmAddForeignUpdateTargets;
 	routine->PlanForeignModify = fmPlanForeignModify;
 	routine->BeginForeignModify = fmBeginForeignModify;

@@ -284,6 +284,64 @@ add_scan_path(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 }
 
 static bool
+has_list(List *conditions)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		if (((FmCondition *) lfirst(lc))->kind == FM_CONDITION_ANY)
+			return true;
+	}
+	return false;
+}
+
+/* As costsize.c reckons: the leader has its own work too. */
+static double
+parallel_divisor(int nworkers)
+{
+	double		of_leader = 1.0 - 0.3 * nworkers;
+
+	return nworkers +
+		(parallel_leader_participation ? Max(of_leader, 0) : 0);
+}
+
+/* A scan whose pieces workers share: of a range, in no order. */
+static void
+add_partial_path_of_pieces(PlannerInfo *root, RelOptInfo *baserel,
+						   const RelPlan *plan, List *conditions,
+						   List *clauses)
+{
+	double		pages = plan->size.blocks * plan->options->block.block_size /
+	BLCKSZ;
+	ForeignPath *path;
+	double		divisor;
+	Cost		startup;
+	Cost		total;
+	int			nworkers;
+
+	if (!baserel->consider_parallel || has_list(conditions) ||
+		!bms_is_empty(baserel->lateral_relids))
+		return;
+	nworkers = compute_parallel_worker(baserel, pages, -1,
+									   max_parallel_workers_per_gather);
+	if (nworkers == 0)
+		return;
+	divisor = parallel_divisor(nworkers);
+	cost_scan(root, baserel, plan, conditions, clauses, baserel->rows,
+			  &startup, &total);
+	path = fm_create_foreignscan_path(root, baserel,
+									  clamp_row_est(baserel->rows / divisor),
+									  startup,
+									  startup + (total - startup) / divisor,
+									  NIL, NULL,
+									  list_make1(makeBoolean(false)));
+	path->path.parallel_aware = true;
+	path->path.parallel_workers = nworkers;
+	add_partial_path(baserel, (Path *) path);
+}
+
+static bool
 member_is_key_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 					 EquivalenceMember *em, void *arg)
 {
@@ -367,6 +425,8 @@ fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	if (reverse != NIL)
 		add_scan_path(root, baserel, plan, conditions, clauses, baserel->rows,
 					  reverse, true, baserel->lateral_relids);
+	if (prefix < plan->options->nkeys)
+		add_partial_path_of_pieces(root, baserel, plan, conditions, clauses);
 
 	foreach(lc, outer_sets(root, baserel, plan))
 	{

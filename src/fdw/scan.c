@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "engine/lookup.h"
 #include "engine/range_scan.h"
+#include "engine/sample.h"
 #include "engine/xact.h"
 #include "fdw/fdw.h"
 #include "fdw/quals.h"
@@ -61,6 +62,12 @@ typedef enum ScanMode
 	SCAN_RANGES
 } ScanMode;
 
+/* In shared memory: pieces of the table are taken one by one. */
+typedef struct ParallelScan
+{
+	pg_atomic_uint32 next_piece;
+} ParallelScan;
+
 typedef struct FmScanState
 {
 	FmTableOptions *options;
@@ -88,6 +95,9 @@ typedef struct FmScanState
 	int			nkeys;
 	int			next_key;
 	FmRangeScan *range;			/* NULL between ranges */
+	ParallelScan *parallel;		/* NULL: this process reads all pieces */
+	FmKeyRange *pieces;			/* of a parallel scan; NULL until needed */
+	uint32		npieces;
 	FmBufferScan *own;
 
 	MemoryContext context;		/* lives as long as the scan */
@@ -468,9 +478,25 @@ make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
 	return upper->data == NULL || fm_slice_cmp(*lower, *upper) < 0;
 }
 
-/* Begins the range of the keys with the prefix; false if none can match. */
+/* Leaves of [lower, upper) what is in the piece too; false: nothing. */
 static bool
-begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix)
+clip_range(const FmKeyRange *piece, FmSlice *lower, FmSlice *upper)
+{
+	if (fm_slice_cmp(*lower, piece->lower) < 0)
+		*lower = piece->lower;
+	if (piece->upper.len > 0 &&
+		(upper->len == 0 || fm_slice_cmp(piece->upper, *upper) < 0))
+		*upper = piece->upper;
+	return upper->len == 0 || fm_slice_cmp(*lower, *upper) < 0;
+}
+
+/*
+ * Begins the range of the keys with the prefix, in a piece of the table or
+ * (NULL) all of it; false if none can match.
+ */
+static bool
+begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix,
+			const FmKeyRange *piece)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->rescan_context);
 	FmTableWrites *writes = fm_open_table_writes(scan->open);
@@ -482,7 +508,8 @@ begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix)
 
 	scan->key.len = 0;
 	fm_buf_put(&scan->key, prefix.data, prefix.len);
-	possible = make_range(node, scan, &lower, &upper);
+	possible = make_range(node, scan, &lower, &upper) &&
+		(piece == NULL || clip_range(piece, &lower, &upper));
 	if (possible)
 	{
 		if (reads != NULL)
@@ -561,6 +588,23 @@ take_next_key(FmScanState *scan)
 	return &scan->keys[scan->backward ? scan->nkeys - 1 - i : i];
 }
 
+/* Takes a piece that no other process of the group has taken. */
+static const FmKeyRange *
+take_next_piece(FmScanState *scan)
+{
+	uint32		i = pg_atomic_fetch_add_u32(&scan->parallel->next_piece, 1);
+
+	if (scan->pieces == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+		scan->npieces = fm_split_table(&scan->fetch, scan->open->table,
+									   &scan->pieces);
+		MemoryContextSwitchTo(old);
+	}
+	return i < scan->npieces ? &scan->pieces[i] : NULL;
+}
+
 /* The next row of the ranges, which are disjoint and in key order. */
 static bool
 next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
@@ -574,9 +618,18 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 				return true;
 			end_range(scan);
 		}
+		if (scan->parallel != NULL)
+		{
+			const FmKeyRange *piece = take_next_piece(scan);
+
+			if (piece == NULL)
+				return false;
+			(void) begin_range(node, scan, scan->keys[0].key, piece);
+			continue;
+		}
 		if (scan->next_key == scan->nkeys)
 			return false;
-		(void) begin_range(node, scan, take_next_key(scan)->key);
+		(void) begin_range(node, scan, take_next_key(scan)->key, NULL);
 	}
 }
 
@@ -649,6 +702,40 @@ void
 fmReScanForeignScan(ForeignScanState *node)
 {
 	reset_scan(node->fdw_state);
+}
+
+Size
+fmEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
+{
+	return sizeof(ParallelScan);
+}
+
+void
+fmInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt,
+						   void *coordinate)
+{
+	FmScanState *scan = node->fdw_state;
+
+	scan->parallel = coordinate;
+	pg_atomic_init_u32(&scan->parallel->next_piece, 0);
+}
+
+void
+fmReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt,
+							 void *coordinate)
+{
+	ParallelScan *parallel = coordinate;
+
+	pg_atomic_write_u32(&parallel->next_piece, 0);
+}
+
+void
+fmInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc,
+							  void *coordinate)
+{
+	FmScanState *scan = node->fdw_state;
+
+	scan->parallel = coordinate;
 }
 
 /*

@@ -285,7 +285,8 @@ fm_manifest_last_seen(FmStore *store)
 {
 	HeadEntry  *entry = find_entry(store);
 
-	if (entry->last == NULL || !entry->last->exists)
+	if (store->ops->head_is_near || entry->last == NULL ||
+		!entry->last->exists)
 		return fm_manifest_current(store);
 	fm_manifest_retain(entry->last);
 	fm_manifest_release_with(entry->last, CurrentMemoryContext);

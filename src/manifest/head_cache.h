@@ -35,8 +35,8 @@ typedef struct FmManifest
 extern FmManifest *fm_manifest_current(FmStore *store);
 
 /*
- * The HEAD last seen by this backend, without looking at the store if there
- * is one: for planning.  Lifetime as above.
+ * For planning: the HEAD last seen by this backend, or the current one where
+ * that costs no request.  Lifetime as above.
  */
 extern FmManifest *fm_manifest_last_seen(FmStore *store);
 

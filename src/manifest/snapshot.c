@@ -359,8 +359,10 @@ fm_snapshot_scope_begin(Snapshot snapshot, bool parallel)
 	scope->snapshot = snapshot;
 	if (IsParallelWorker())
 		scope->set.of_leader = dlist_is_empty(&scopes);
-	else if (parallel && fm_shared_pins_available())
+	else if (parallel && fm_shared_pins_available() &&
+			 (!IsolationIsSerializable() || XactReadOnly))
 	{
+		/* What a SERIALIZABLE writer reads, it must remember itself. */
 		set = set_of(snapshot);
 		share_set(set != NULL ? set : &scope->set, snapshot);
 	}

@@ -112,6 +112,9 @@ typedef struct FmStoreOps
 
 	/* Microseconds since 1970 by the store's clock. */
 	int64		(*now) (FmStore *store);
+
+	/* read_head makes no request while HEAD is unchanged. */
+	bool		head_is_near;
 } FmStoreOps;
 
 /* What an FmStore is opened with; strings are copied. */

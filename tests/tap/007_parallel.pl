@@ -361,4 +361,44 @@ $session->run('ALTER FUNCTION peek PARALLEL RESTRICTED');
 is($session->value('SELECT min(peek()) FROM big WHERE k <= 9'), 5050,
 	'the leader reads');
 
+# Workers share the pieces of a scan: one level with several partitions, runs
+# above it, deletions, a range, rescans.
+$session = connect_to($node);
+make_table($session, $directory, name => 'wide',
+	columns => 'a int NOT NULL, b int NOT NULL, v text', key => 'a, b');
+$session->run($_) for (
+	'INSERT INTO wide SELECT g / 1000, g % 1000, md5(g::text)
+		FROM generate_series(0, 149999) g',
+	"SELECT fusio_manifest_compact('wide')",
+	"UPDATE wide SET v = 'new' WHERE b = 7",
+	'DELETE FROM wide WHERE b = 8',
+	"INSERT INTO wide SELECT g, -1, 'added'
+		FROM generate_series(-10, 200) g");
+for my $query ('SELECT count(*), sum(a), sum(b), sum(length(v)) FROM wide',
+	"SELECT count(*), sum(b) FROM wide WHERE v = 'new'",
+	'SELECT count(*), sum(b) FROM wide WHERE a BETWEEN 20 AND 120',
+	'SELECT count(*), sum(b) FROM wide WHERE a >= 20 AND b < 5',
+	'SELECT count(*), sum(b) FROM wide WHERE a > 1000',
+	'SELECT a % 10, count(*), min(v) FROM wide GROUP BY 1 ORDER BY 1',
+	'SELECT x, (SELECT count(*) FROM wide WHERE a < x + 20) FROM generate_series(1, 3) x')
+{
+	my ($plan, $parallel, $serial);
+
+	$plan = explained($query);
+	$parallel = $session->run($query)->{rows};
+	$session->run('SET max_parallel_workers_per_gather = 0');
+	$serial = $session->run($query)->{rows};
+	$session->run('SET max_parallel_workers_per_gather = 2');
+	like($plan, qr/Parallel Foreign Scan/, "in pieces: $query")
+	  unless $query =~ /generate_series/;
+	is_deeply($parallel, $serial, 'the same rows');
+}
+cmp_ok(launched('SELECT count(*) FROM wide'), '>', 0, 'by workers');
+$session->run('BEGIN; DELETE FROM wide WHERE a < 100');
+unlike(explained('SELECT count(*) FROM wide'), qr/Parallel/,
+	'not after a write');
+is($session->value('SELECT count(*) FROM wide WHERE b >= 0'),
+	50 * 999, 'which it sees');
+$session->run('ROLLBACK');
+
 done_testing();
