@@ -90,6 +90,15 @@ fm_owns_server(Oid serverid, Oid roleid)
 #define fm_qualified_name_list(name) stringToQualifiedNameList(name)
 #endif
 
+/* Is a row comparison < or <=?  RowCompareExpr has two names for its kind. */
+#if PG_VERSION_NUM >= 180000
+#define fm_row_is_less(row) \
+	((row)->cmptype == COMPARE_LT || (row)->cmptype == COMPARE_LE)
+#else
+#define fm_row_is_less(row) \
+	((row)->rctype == ROWCOMPARE_LT || (row)->rctype == ROWCOMPARE_LE)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define fm_analyze_delay_point() vacuum_delay_point(true)
 #else

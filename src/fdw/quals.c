@@ -287,8 +287,7 @@ match_row_comparison(PlannerInfo *root, RelOptInfo *rel,
 		!is_usable_type(column, exprType(value)))
 		return NIL;
 	bound = palloc0(sizeof(FmCondition));
-	bound->kind = row->rctype == ROWCOMPARE_LT || row->rctype == ROWCOMPARE_LE ?
-		FM_CONDITION_LE : FM_CONDITION_GE;
+	bound->kind = fm_row_is_less(row) ? FM_CONDITION_LE : FM_CONDITION_GE;
 	bound->keyno = column->keyno;
 	bound->value = (Expr *) value;
 	bound->clause = clause;
