@@ -29,7 +29,7 @@ ifeq ($(WERROR),1)
 PG_CFLAGS += -Werror
 endif
 PG_CFLAGS += $(FM_CFLAGS)
-SHLIB_LINK = -lzstd
+SHLIB_LINK = -lzstd -lcurl
 EXTRA_CLEAN = $(OBJS:.o=.d) results regression.diffs regression.out
 
 PG_CONFIG ?= pg_config

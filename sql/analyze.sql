@@ -65,5 +65,6 @@ ANALYZE t;
 SELECT count(*) FROM t;
 
 SET client_min_messages = warning;
+SET client_min_messages = warning;
 DROP SERVER fm_analyze CASCADE;
 DROP SCHEMA fm_analyze CASCADE;

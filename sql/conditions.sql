@@ -106,5 +106,6 @@ SELECT * FROM compare('SELECT * FROM flag WHERE NOT c ORDER BY n LIMIT 3');
 SELECT * FROM compare('SELECT * FROM flag WHERE c IS TRUE ORDER BY n DESC LIMIT 3');
 
 \x off
+SET client_min_messages = warning;
 DROP SERVER fm_conditions CASCADE;
 DROP SCHEMA fm_conditions CASCADE;

@@ -95,5 +95,6 @@ ALTER TYPE fm_import_types.mood RENAME TO temper;
 IMPORT FOREIGN SCHEMA fm_import LIMIT TO (types)
   FROM SERVER fm_import INTO fm_import_to;
 
+SET client_min_messages = warning;
 DROP SERVER fm_import CASCADE;
 DROP SCHEMA fm_import, fm_import_to, fm_import_types CASCADE;

@@ -177,4 +177,5 @@ SELECT * FROM up WHERE k IN (49, 50);
 
 
 DROP SCHEMA fm_insert CASCADE;
-DROP SERVER fm_insert;
+SET client_min_messages = warning;
+DROP SERVER fm_insert CASCADE;

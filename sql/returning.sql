@@ -56,4 +56,5 @@ UPDATE p SET v = v || v RETURNING tableoid::regclass, *;
 DELETE FROM p RETURNING tableoid::regclass, *;
 
 DROP SCHEMA fm_returning CASCADE;
-DROP SERVER fm_returning;
+SET client_min_messages = warning;
+DROP SERVER fm_returning CASCADE;

@@ -216,6 +216,8 @@ BEGIN;
 INSERT INTO t VALUES (8, 'eight');
 PREPARE TRANSACTION 'fm_savepoint';
 
+SET client_min_messages = warning;
 DROP SERVER fm_savepoint CASCADE;
+SET client_min_messages = warning;
 DROP SERVER fm_savepoint_other CASCADE;
 DROP SCHEMA fm_savepoint CASCADE;

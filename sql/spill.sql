@@ -139,5 +139,6 @@ CALL in_both('INSERT INTO @ SELECT i, repeat(''x'', 1000)
 COMMIT;
 SELECT differences();
 
+SET client_min_messages = warning;
 DROP SERVER fm_spill CASCADE;
 DROP SCHEMA fm_spill CASCADE;

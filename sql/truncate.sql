@@ -82,5 +82,6 @@ ALTER SERVER fm_truncate OPTIONS (ADD read_only 'on');
 TRUNCATE t;
 
 SET client_min_messages = warning;
+SET client_min_messages = warning;
 DROP SERVER fm_truncate CASCADE;
 DROP SCHEMA fm_truncate CASCADE;

@@ -141,4 +141,5 @@ UPDATE t SET v = 1 WHERE s = 'twice';
 SELECT k, s, v, x FROM t WHERE s = 'twice';
 
 DROP SCHEMA fm_update CASCADE;
-DROP SERVER fm_update;
+SET client_min_messages = warning;
+DROP SERVER fm_update CASCADE;

@@ -109,6 +109,38 @@ fm_owns_server(Oid serverid, Oid roleid)
 #define InitMaterializedSRF(fcinfo, flags) SetSingleFuncCall(fcinfo, flags)
 #endif
 
+/*
+ * The role whose rights a relation is read or written with.  For the
+ * executor's macros, include executor/executor.h.
+ */
+#if PG_VERSION_NUM >= 160000
+#define fm_rel_check_as_user(root, rel) ((rel)->userid)
+#define fm_scan_check_as_user(node) \
+	(castNode(ForeignScan, (node)->ss.ps.plan)->checkAsUser)
+#define fm_result_check_as_user(rinfo, estate) \
+	ExecGetResultRelCheckAsUser(rinfo, estate)
+#else
+#define fm_rel_check_as_user(root, rel) \
+	(planner_rt_fetch((rel)->relid, root)->checkAsUser)
+#define fm_scan_check_as_user(node) \
+	(exec_rt_fetch(castNode(ForeignScan, (node)->ss.ps.plan)->scan.scanrelid, \
+				   (node)->ss.ps.state)->checkAsUser)
+#define fm_result_check_as_user(rinfo, estate) \
+	((rinfo)->ri_RangeTableIndex > 0 ? \
+	 exec_rt_fetch((rinfo)->ri_RangeTableIndex, estate)->checkAsUser : \
+	 (rinfo)->ri_RootResultRelInfo != NULL ? \
+	 exec_rt_fetch((rinfo)->ri_RootResultRelInfo->ri_RangeTableIndex, \
+				   estate)->checkAsUser : InvalidOid)
+#endif
+
+/* A set of events whose end the caller looks after. */
+#if PG_VERSION_NUM >= 170000
+#define fm_create_wait_event_set(n) CreateWaitEventSet(NULL, n)
+#else
+#define fm_create_wait_event_set(n) \
+	CreateWaitEventSet(TopMemoryContext, n)
+#endif
+
 /* Planner functions that gained or lost arguments (used by fdw/plan.c). */
 #if PG_VERSION_NUM >= 170000
 #define fm_estimate_array_length(root, node) estimate_array_length(root, node)

@@ -87,7 +87,7 @@ fusio_manifest_create_table(PG_FUNCTION_ARGS)
 	prevent_reading_only("fusio_manifest_create_table()");
 	rel = open_foreign_table(PG_GETARG_OID(0), RowExclusiveLock);
 	check_table_owner(rel);
-	open = fm_open_table(rel, FM_OPEN_WRITE);
+	open = fm_open_table(rel, InvalidOid, FM_OPEN_WRITE);
 	if (!open->is_new)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
@@ -117,7 +117,7 @@ fusio_manifest_compact(PG_FUNCTION_ARGS)
 	check_table_owner(rel);
 	options = fm_table_options(rel);
 	fm_check_server_writable(&options->store);
-	store = fm_store_open(&options->store);
+	store = fm_open_store(&options->store, InvalidOid);
 	if (fm_xact_has_writes(store))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -127,7 +127,7 @@ fusio_manifest_compact(PG_FUNCTION_ARGS)
 				 errhint("Commit first. Compaction publishes its result at once.")));
 
 	/* A table that is missing, or is another one, is an error here too. */
-	fm_close_table(fm_open_table(rel, FM_OPEN_READ));
+	fm_close_table(fm_open_table(rel, InvalidOid, FM_OPEN_READ));
 	merged = fm_compact_table(store, options->table_name, PG_GETARG_BOOL(1));
 	relation_close(rel, NoLock);
 	PG_RETURN_INT32(merged);
@@ -191,7 +191,7 @@ fusio_manifest_runs(PG_FUNCTION_ARGS)
 	if (acl != ACLCHECK_OK)
 		aclcheck_error(acl, OBJECT_FOREIGN_TABLE, RelationGetRelationName(rel));
 	InitMaterializedSRF(fcinfo, 0);
-	open = fm_open_table(rel, FM_OPEN_READ);
+	open = fm_open_table(rel, InvalidOid, FM_OPEN_READ);
 	for (l = 0; l < open->table->nlevels; l++)
 	{
 		for (i = 0; i < open->table->levels[l].nruns; i++)
@@ -219,7 +219,7 @@ fusio_manifest_head(PG_FUNCTION_ARGS)
 	if (!fm_owns_server(server->serverid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, name);
 	fm_server_options(server, &options);
-	manifest = fm_manifest_current(fm_store_open(&options));
+	manifest = fm_manifest_current(fm_open_store(&options, InvalidOid));
 	if (!manifest->exists)
 		PG_RETURN_NULL();
 	PG_RETURN_JSONB_P(fm_head_to_jsonb(manifest->head));

@@ -139,13 +139,14 @@ read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint32 size,
 	FmFault		fault;
 
 	CHECK_FOR_INTERRUPTS();
+	range.kind = FM_OBJECT_RUN;
+	range.id = run->id;
 	range.offset = offset;
 	range.length = size;
 	range.dest = dest;
-	count(fetch, FM_REQUESTS, 1);
 	count(fetch, FM_BYTES_REQUESTED, size);
-	switch (fetch->store->ops->read(fetch->store, FM_OBJECT_RUN, &run->id,
-									&range, 1))
+	count(fetch, FM_REQUESTS, fetch->store->ops->read(fetch->store, &range, 1));
+	switch (range.result)
 	{
 		case FM_READ_OK:
 			break;

@@ -173,7 +173,7 @@ fmImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 						((DefElem *) linitial(stmt->options))->defname),
 				 errhint("IMPORT FOREIGN SCHEMA has no options here.")));
 	fm_server_options(server, &options);
-	manifest = fm_manifest_current(fm_store_open(&options));
+	manifest = fm_manifest_current(fm_open_store(&options, InvalidOid));
 	for (i = 0; i < manifest->head->ntables; i++)
 	{
 		const char *stored = text_of(manifest->head->tables[i].name);

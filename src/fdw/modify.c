@@ -51,6 +51,7 @@ typedef enum ModifyConflict
 
 typedef struct ModifyState
 {
+	Oid			userid;			/* whose credentials are used */
 	Relation	rel;
 	ModifyConflict on_conflict; /* of INSERT */
 	CommandId	cid;
@@ -151,6 +152,7 @@ create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 
 	state->rel = rinfo->ri_RelationDesc;
 	state->context = CurrentMemoryContext;
+	state->userid = fm_result_check_as_user(rinfo, estate);
 	state->options = fm_table_options(state->rel);
 	fm_check_server_writable(&state->options->store);
 	state->cid = plan != NULL ? estate->es_output_cid :
@@ -262,7 +264,8 @@ fmExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs)
 
 	foreach(lc, rels)
 	{
-		FmOpenTable *open = fm_open_table(lfirst(lc), FM_OPEN_LOCK);
+		FmOpenTable *open = fm_open_table(lfirst(lc), InvalidOid,
+										  FM_OPEN_LOCK);
 
 		fm_xact_truncate(open->writes);
 		fm_close_table(open);
@@ -283,7 +286,7 @@ open_for_write(ModifyState *state)
 	if (state->open != NULL)
 		return;
 	old = MemoryContextSwitchTo(state->context);
-	state->open = fm_open_table(state->rel, FM_OPEN_WRITE);
+	state->open = fm_open_table(state->rel, state->userid, FM_OPEN_WRITE);
 	state->fetch.store = state->open->store;
 	state->fetch.codec = state->open->codec;
 	state->fetch.stats = &state->stats;

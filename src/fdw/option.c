@@ -17,6 +17,7 @@
 
 #include "access/reloptions.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
@@ -24,6 +25,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/scansup.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -31,11 +33,18 @@
 
 #include "compat.h"
 #include "fdw/option.h"
+#include "objstore/http.h"
+#include "objstore/s3.h"
 
 #define DEFAULT_BLOCK_SIZE_KB 8
 #define DEFAULT_ANALYZE_BLOCKS 5000
 #define DEFAULT_ZSTD_LEVEL 1
 #define DEFAULT_RETRY_TIMEOUT_MS 10000
+#define DEFAULT_CONNECT_TIMEOUT_MS 5000
+#define DEFAULT_REQUEST_TIMEOUT_MS 30000
+#define DEFAULT_MAX_REQUESTS 16
+#define DEFAULT_COALESCE_KB 64
+#define MAX_COALESCE_KB 8192
 #define MIN_BLOOM_BITS 4
 #define MAX_BLOOM_BITS 32
 #define MAX_TABLE_NAME 512		/* bytes */
@@ -50,9 +59,7 @@ typedef struct KeyName
 /* What options say; each is NULL, or a default, where it is not given. */
 typedef struct OptionValues
 {
-	const char *location;
-	bool		read_only;
-	int			retry_timeout_ms;
+	FmStoreOptions store;		/* but for who uses it, and of what server */
 	List	   *key;			/* of KeyName */
 	const char *table_name;
 	FmBlockOptions block;
@@ -84,23 +91,167 @@ static void
 read_location(const char *name, const char *value, OptionValues *values)
 {
 	fm_store_check_location(value);
-	values->location = value;
+	values->store.location = value;
 }
 
 static void
 read_read_only(const char *name, const char *value, OptionValues *values)
 {
-	if (!parse_bool(value, &values->read_only))
+	if (!parse_bool(value, &values->store.read_only))
 		raise_value(name, value, "A Boolean value is \"on\" or \"off\".");
+}
+
+static void
+read_time(const char *name, const char *value, int min, int *ms)
+{
+	if (!parse_int(value, ms, GUC_UNIT_MS, NULL) || *ms < min)
+		raise_value(name, value,
+					"A time is a number of milliseconds, or has one of the units \"ms\", \"s\", \"min\" and \"h\".");
 }
 
 static void
 read_retry_timeout(const char *name, const char *value, OptionValues *values)
 {
-	if (!parse_int(value, &values->retry_timeout_ms, GUC_UNIT_MS, NULL) ||
-		values->retry_timeout_ms < 0)
+	read_time(name, value, 0, &values->store.retry_timeout_ms);
+}
+
+static void
+read_connect_timeout(const char *name, const char *value,
+					 OptionValues *values)
+{
+	read_time(name, value, 1, &values->store.connect_timeout_ms);
+}
+
+static void
+read_request_timeout(const char *name, const char *value,
+					 OptionValues *values)
+{
+	read_time(name, value, 1, &values->store.request_timeout_ms);
+}
+
+static void
+read_max_staleness(const char *name, const char *value, OptionValues *values)
+{
+	read_time(name, value, 0, &values->store.max_staleness_ms);
+}
+
+static void
+read_endpoint(const char *name, const char *value, OptionValues *values)
+{
+	fm_s3_check_endpoint(value);
+	values->store.endpoint = value;
+}
+
+static void
+read_region(const char *name, const char *value, OptionValues *values)
+{
+	if (*value == '\0' || strlen(value) > 60 ||
+		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(value))
 		raise_value(name, value,
-					"A time is a number of milliseconds, or has one of the units \"ms\", \"s\", \"min\" and \"h\".");
+					"A region is a name like \"us-east-1\".");
+	values->store.region = value;
+}
+
+static void
+read_addressing(const char *name, const char *value, OptionValues *values)
+{
+	if (strcmp(value, "path") == 0)
+		values->store.addressing = FM_ADDRESSING_PATH;
+	else if (strcmp(value, "virtual") == 0)
+		values->store.addressing = FM_ADDRESSING_VIRTUAL;
+	else
+		raise_value(name, value,
+					"Addressing is \"path\" or \"virtual\".");
+}
+
+static void
+read_ca_file(const char *name, const char *value, OptionValues *values)
+{
+	if (!is_absolute_path(value))
+		raise_value(name, value,
+					"A file of certificates is named by its absolute path.");
+	values->store.ca_file = value;
+}
+
+static void
+read_max_requests(const char *name, const char *value, OptionValues *values)
+{
+	if (!parse_int(value, &values->store.max_requests, 0, NULL) ||
+		values->store.max_requests < 1 ||
+		values->store.max_requests > FM_HTTP_MAX_PARALLEL)
+		raise_value(name, value,
+					"The number of requests in flight is from 1 to 64.");
+}
+
+static void
+read_coalesce(const char *name, const char *value, OptionValues *values)
+{
+	int			kb;
+
+	if (!parse_int(value, &kb, GUC_UNIT_KB, NULL) || kb < 0 ||
+		kb > MAX_COALESCE_KB)
+		raise_value(name, value,
+					"A size is a number of kilobytes up to 8192, or has a unit, as in \"64kB\".");
+	values->store.coalesce = kb * 1024;
+}
+
+static void
+read_parallel(const char *name, const char *value, OptionValues *values)
+{
+	if (!parse_bool(value, &values->store.parallel))
+		raise_value(name, value, "A Boolean value is \"on\" or \"off\".");
+}
+
+static void
+check_secret(const char *name, const char *value)
+{
+	const char *p;
+
+	/* The value itself goes nowhere. */
+	for (p = value; *p > ' ' && *p < 0x7F; p++)
+		;
+	if (*value == '\0' || *p != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errhint("A key has printable ASCII characters only, and no spaces.")));
+}
+
+static void
+read_access_key_id(const char *name, const char *value, OptionValues *values)
+{
+	check_secret(name, value);
+	values->store.mapping.access_key_id = value;
+}
+
+static void
+read_secret_access_key(const char *name, const char *value,
+					   OptionValues *values)
+{
+	check_secret(name, value);
+	values->store.mapping.secret_access_key = value;
+}
+
+static void
+read_session_token(const char *name, const char *value, OptionValues *values)
+{
+	check_secret(name, value);
+	values->store.mapping.session_token = value;
+}
+
+static void
+read_credentials(const char *name, const char *value, OptionValues *values)
+{
+	static const char *const sources[] =
+	{"static", "environment", "profile", "web_identity", "instance"};
+	int			i = 0;
+
+	while (i < (int) lengthof(sources) && strcmp(value, sources[i]) != 0)
+		i++;
+	if (i == (int) lengthof(sources))
+		raise_value(name, value,
+					"Credentials are \"static\", \"environment\", \"profile\", \"web_identity\" or \"instance\".");
+	values->store.mapping.source = (FmCredentialSource) i;
 }
 
 static const char *
@@ -307,6 +458,20 @@ static const OptionDef option_defs[] = {
 	{"location", ForeignServerRelationId, read_location},
 	{"read_only", ForeignServerRelationId, read_read_only},
 	{"retry_timeout", ForeignServerRelationId, read_retry_timeout},
+	{"endpoint", ForeignServerRelationId, read_endpoint},
+	{"region", ForeignServerRelationId, read_region},
+	{"addressing", ForeignServerRelationId, read_addressing},
+	{"ca_file", ForeignServerRelationId, read_ca_file},
+	{"connect_timeout", ForeignServerRelationId, read_connect_timeout},
+	{"request_timeout", ForeignServerRelationId, read_request_timeout},
+	{"max_requests", ForeignServerRelationId, read_max_requests},
+	{"max_staleness", ForeignServerRelationId, read_max_staleness},
+	{"coalesce", ForeignServerRelationId, read_coalesce},
+	{"parallel", ForeignServerRelationId, read_parallel},
+	{"credentials", UserMappingRelationId, read_credentials},
+	{"access_key_id", UserMappingRelationId, read_access_key_id},
+	{"secret_access_key", UserMappingRelationId, read_secret_access_key},
+	{"session_token", UserMappingRelationId, read_session_token},
 	{"key", ForeignTableRelationId, read_key},
 	{"table_name", ForeignTableRelationId, read_table_name},
 	{"block_size", ForeignTableRelationId, read_block_size},
@@ -321,7 +486,11 @@ static void
 init_values(OptionValues *values)
 {
 	memset(values, 0, sizeof(*values));
-	values->retry_timeout_ms = DEFAULT_RETRY_TIMEOUT_MS;
+	values->store.retry_timeout_ms = DEFAULT_RETRY_TIMEOUT_MS;
+	values->store.connect_timeout_ms = DEFAULT_CONNECT_TIMEOUT_MS;
+	values->store.request_timeout_ms = DEFAULT_REQUEST_TIMEOUT_MS;
+	values->store.max_requests = DEFAULT_MAX_REQUESTS;
+	values->store.coalesce = DEFAULT_COALESCE_KB * 1024;
 	values->block.block_size = DEFAULT_BLOCK_SIZE_KB * 1024;
 	values->block.codec = FM_CODEC_ZSTD;
 	values->block.zstd_level = DEFAULT_ZSTD_LEVEL;
@@ -406,11 +575,11 @@ read_options(List *options, Oid catalog, OptionValues *values)
 static void
 check_location_given(const OptionValues *values)
 {
-	if (values->location == NULL)
+	if (values->store.location == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("option \"location\" is required for servers of \"fusio_manifest\""),
-				 errhint("Name the directory, as in OPTIONS (location 'file:///var/lib/fusio').")));
+				 errhint("Name a directory or a bucket, as in OPTIONS (location 'file:///var/lib/fusio') or OPTIONS (location 's3://bucket/fusio').")));
 }
 
 static void
@@ -421,6 +590,57 @@ check_key_given(const OptionValues *values)
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("option \"key\" is required for foreign tables of \"fusio_manifest\""),
 				 errhint("Name the columns that identify a row, as in OPTIONS (key 'tenant, id').")));
+}
+
+/* Options that would do nothing for a directory. */
+static void
+check_no_s3_options(List *options)
+{
+	static const char *const names[] =
+	{"endpoint", "region", "addressing", "ca_file", "connect_timeout",
+		"request_timeout", "max_requests", "max_staleness", "coalesce",
+	"parallel"};
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, options)
+	{
+		for (i = 0; i < (int) lengthof(names); i++)
+		{
+			if (strcmp(lfirst_node(DefElem, lc)->defname, names[i]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+						 errmsg("option \"%s\" is for \"s3://\" locations only",
+								names[i])));
+		}
+	}
+}
+
+static void
+check_mapping(const FmMappingOptions *mapping)
+{
+	if (mapping->source != FM_CREDENTIALS_STATIC)
+	{
+		if (!superuser())
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to set option \"%s\"",
+							"credentials"),
+					 errdetail("Only superusers may use credentials that are not in the user mapping.")));
+		if (mapping->access_key_id != NULL ||
+			mapping->secret_access_key != NULL ||
+			mapping->session_token != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("keys in a user mapping are for credentials of the source \"static\" only")));
+	}
+	else if ((mapping->access_key_id == NULL) !=
+			 (mapping->secret_access_key == NULL) ||
+			 (mapping->session_token != NULL &&
+			  mapping->access_key_id == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("options \"access_key_id\" and \"secret_access_key\" belong together")));
 }
 
 /*
@@ -442,9 +662,21 @@ fusio_manifest_validator(PG_FUNCTION_ARGS)
 	if (catalog == ForeignServerRelationId)
 	{
 		check_location_given(&values);
-		if (fm_location_is_local(values.location))
+		if (fm_location_is_local(values.store.location))
+		{
 			fm_store_check_file_privileges(GetUserId());
+			check_no_s3_options(options);
+		}
+		if (values.store.ca_file != NULL &&
+			!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to set option \"%s\"",
+							"ca_file"),
+					 errdetail("Only superusers and members of \"pg_read_server_files\" may name files of the server.")));
 	}
+	else if (catalog == UserMappingRelationId)
+		check_mapping(&values.store.mapping);
 	else if (catalog == ForeignTableRelationId)
 		check_key_given(&values);
 	PG_RETURN_VOID();
@@ -458,14 +690,28 @@ fm_server_options(ForeignServer *server, FmStoreOptions *options)
 	init_values(&values);
 	read_options(server->options, ForeignServerRelationId, &values);
 	check_location_given(&values);
-	memset(options, 0, sizeof(*options));
+	*options = values.store;
 	options->serverid = server->serverid;
 	options->userid = InvalidOid;
 	options->serverowner = server->owner;
 	options->servername = server->servername;
-	options->location = values.location;
-	options->read_only = values.read_only;
-	options->retry_timeout_ms = values.retry_timeout_ms;
+}
+
+FmStore *
+fm_open_store(const FmStoreOptions *server, Oid userid)
+{
+	FmStoreOptions options = *server;
+	OptionValues values;
+
+	if (!fm_location_is_local(server->location))
+	{
+		options.userid = OidIsValid(userid) ? userid : GetUserId();
+		init_values(&values);
+		read_options(GetUserMapping(options.userid, server->serverid)->options,
+					 UserMappingRelationId, &values);
+		options.mapping = values.store.mapping;
+	}
+	return fm_store_open(&options);
 }
 
 /* The names of the columns in the store. */

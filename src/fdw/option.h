@@ -49,8 +49,14 @@ extern FmTableOptions *fm_table_options(Relation rel);
 /* The same, read anew and palloc'd; for fm_table_options. */
 extern FmTableOptions *fm_read_table_options(Relation rel);
 
-/* The store of a server by itself, for functions. */
+/* The options of a server by itself, for functions. */
 extern void fm_server_options(ForeignServer *server, FmStoreOptions *options);
+
+/*
+ * The store of a server, for a role, whose user mapping is looked up where
+ * the location needs credentials; InvalidOid is the current user.
+ */
+extern FmStore *fm_open_store(const FmStoreOptions *server, Oid userid);
 
 /* Appends, as ", name 'value'", the options that differ from the defaults. */
 extern void fm_put_block_options(StringInfo out, const FmBlockOptions *block);

@@ -105,7 +105,9 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
 	RelPlan    *plan = palloc0(sizeof(RelPlan));
 	Relation	rel = table_open(foreigntableid, NoLock);
-	FmOpenTable *open = fm_open_table(rel, FM_OPEN_PLAN);
+	FmOpenTable *open = fm_open_table(rel,
+									  fm_rel_check_as_user(root, baserel),
+									  FM_OPEN_PLAN);
 	List	   *conditions;
 
 	plan->options = fm_table_options(rel);
@@ -547,6 +549,11 @@ bool
 fmIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
 							RangeTblEntry *rte)
 {
-	return fm_snapshot_parallel_ok() && !fm_xact_has_writes(NULL) &&
-		(!IsolationIsSerializable() || XactReadOnly);
+	FmStoreOptions server;
+
+	if (!fm_snapshot_parallel_ok() || fm_xact_has_writes(NULL) ||
+		(IsolationIsSerializable() && !XactReadOnly))
+		return false;
+	fm_server_options(GetForeignServer(rel->serverid), &server);
+	return fm_location_is_local(server.location) || server.parallel;
 }

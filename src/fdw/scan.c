@@ -161,7 +161,8 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 	Bitmapset  *attrs = NULL;
 	ListCell   *lc;
 
-	scan->open = fm_open_table(rel, scan->locking == FM_SCAN_LOCKS ?
+	scan->open = fm_open_table(rel, fm_scan_check_as_user(node),
+							   scan->locking == FM_SCAN_LOCKS ?
 							   FM_OPEN_LOCK : FM_OPEN_READ);
 	scan->fetch.store = scan->open->store;
 	scan->fetch.codec = scan->open->codec;

@@ -114,7 +114,7 @@ bind_table(Relation rel, FmOpenTable *open, FmOpenMode mode)
 }
 
 FmOpenTable *
-fm_open_table(Relation rel, FmOpenMode mode)
+fm_open_table(Relation rel, Oid userid, FmOpenMode mode)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fusio_manifest table",
@@ -127,7 +127,7 @@ fm_open_table(Relation rel, FmOpenMode mode)
 	open->options = fm_table_options(rel);
 	if (mode >= FM_OPEN_LOCK)
 		fm_check_server_writable(&open->options->store);
-	open->store = fm_store_open(&open->options->store);
+	open->store = fm_open_store(&open->options->store, userid);
 	if (mode == FM_OPEN_PLAN)
 		manifest = fm_manifest_last_seen(open->store);
 	else

@@ -40,13 +40,15 @@ typedef struct FmOpenTable
 } FmOpenTable;
 
 /*
- * Opens a foreign table in the version that the active snapshot reads.
+ * Opens a foreign table in the version that the active snapshot reads, with
+ * the credentials of userid (InvalidOid: the current user).
  * Errors name what to do: a table that the store lacks (42P01), or has with
  * other columns or another key (42804).  LOCK and WRITE enlist the table in
  * the transaction (fm_xact_enlist).  The result lives in a child of the
  * current context; an error needs no closing.
  */
-extern FmOpenTable *fm_open_table(Relation rel, FmOpenMode mode);
+extern FmOpenTable *fm_open_table(Relation rel, Oid userid,
+								  FmOpenMode mode);
 
 /* Frees everything, the version of HEAD among it. */
 extern void fm_close_table(FmOpenTable *open);

@@ -23,6 +23,7 @@
 #include "manifest/commit.h"
 #include "manifest/invariants.h"
 #include "manifest/log_walk.h"
+#include "manifest/outcome.h"
 #include "manifest/page_io.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
@@ -413,8 +414,11 @@ move_log_tail(FmManifest *manifest, FmHead *head)
 	head->nrecords = 0;
 }
 
-/* Appends the record, encodes HEAD and swaps it in. */
-static FmCasResult
+/*
+ * Appends the record, encodes HEAD and swaps it in; false if the race was
+ * lost.
+ */
+static bool
 swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 		  TimestampTz deadline)
 {
@@ -422,7 +426,7 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
 	FmHeadIdentity expected;
 	FmCommitRecord *records;
-	FmCasResult result;
+	bool		applied;
 	FmBuf		buf;
 
 	if (head->nrecords >= FM_LOG_TAIL_MAX)
@@ -442,20 +446,25 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	expected.incarnation = manifest->head->incarnation;
 	expected.version = manifest->head->version;
 	expected.commit_id = manifest->head->commit_id;
-	result = store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
-								  deadline);
-	if (result == FM_CAS_UNKNOWN)
+	switch (store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
+								 deadline))
 	{
-		char		hex[33];
-
-		fm_id_to_hex(&record->commit_id, hex);
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN),
-				 errmsg("could not determine the outcome of commit %s", hex),
-				 errdetail("HEAD was replaced, but it is not known to be durable."),
-				 errhint("Look for the commit id in fusio_manifest_head() before running the transaction again.")));
+		case FM_CAS_APPLIED:
+			return true;
+		case FM_CAS_LOST:
+			return false;
+		case FM_CAS_NOT_DURABLE:
+			fm_outcome_raise_unknown(&record->commit_id,
+									 "HEAD was replaced, but it is not known to be durable.");
+			break;
+		case FM_CAS_UNKNOWN:
+			break;
 	}
-	return result;
+	HOLD_INTERRUPTS();
+	applied = fm_outcome_resolve(store, &expected, &record->commit_id,
+								 fm_buf_slice(&buf));
+	RESUME_INTERRUPTS();
+	return applied;
 }
 
 /* Waits a little after a lost race; raises 40001 when time is up. */
@@ -620,8 +629,7 @@ try_publish(FmCommitRequest *request)
 	}
 	if (record.nchanges == 0)
 		return true;
-	if (swap_head(manifest, head, &record,
-				  request->deadline) != FM_CAS_APPLIED)
+	if (!swap_head(manifest, head, &record, request->deadline))
 		return false;
 	HOLD_INTERRUPTS();
 	request->version = record.version;
@@ -762,7 +770,7 @@ fm_commit_compaction(FmCompactionCommit *c)
 		record = next_record(c->store, head, &commit_id);
 		record.nchanges = 1;
 		record.changes = &change;
-		if (swap_head(manifest, head, &record, c->deadline) == FM_CAS_APPLIED)
+		if (swap_head(manifest, head, &record, c->deadline))
 		{
 			c->version = record.version;
 			return true;

@@ -16,10 +16,13 @@ fm_page_read(FmStore *store, const FmPageRef *ref, uint64 version)
 	FmReadRange range;
 	FmFault		fault;
 
+	range.kind = FM_OBJECT_PAGE;
+	range.id = ref->id;
 	range.offset = 0;
 	range.length = ref->size;
 	range.dest = palloc(ref->size);
-	switch (store->ops->read(store, FM_OBJECT_PAGE, &ref->id, &range, 1))
+	store->ops->read(store, &range, 1);
+	switch (range.result)
 	{
 		case FM_READ_OK:
 			break;

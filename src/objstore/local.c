@@ -308,45 +308,44 @@ read_range(File file, const FmReadRange *range, uint32 *done)
 }
 
 static FmReadResult
-local_read(FmStore *base, FmObjectKind kind, const FmId *id,
-		   FmReadRange *ranges, int n)
+read_one(FmLocalStore *store, const FmReadRange *range)
 {
-	FmLocalStore *store = (FmLocalStore *) base;
-	FmLocalObject *object = open_object(store, kind, id);
-	int			i;
+	FmLocalObject *object = open_object(store, range->kind, &range->id);
+	char		name[FM_OBJECT_NAME_SIZE];
+	char		path[FM_LOCAL_PATH_SIZE];
+	uint32		done;
+	int			err;
 
 	if (object == NULL)
 		return FM_READ_MISSING;
+	if (range->offset > (uint64) PG_INT64_MAX - range->length)
+		return FM_READ_SHORT;
+	err = read_range(object->file, range, &done);
+	if (err == 0)
+		return done < range->length ? FM_READ_SHORT : FM_READ_OK;
+
+	/* A virtual file is opened again when it must be. */
+	close_object(object);
+	if (err == ENOENT)
+		return FM_READ_MISSING;
+	fm_object_name(range->kind, &range->id, name);
+	fm_local_path(store, name, path);
+	errno = err;
+	ereport(ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not read file \"%s\" at offset %llu: %m",
+					path, (unsigned long long) range->offset),
+			 fm_local_errhint(err)));
+}
+
+static int
+local_read(FmStore *store, FmReadRange *ranges, int n)
+{
+	int			i;
+
 	for (i = 0; i < n; i++)
-	{
-		uint32		done;
-		int			err;
-
-		if (ranges[i].offset > (uint64) PG_INT64_MAX - ranges[i].length)
-			return FM_READ_SHORT;
-		err = read_range(object->file, &ranges[i], &done);
-		if (err != 0)
-		{
-			char		name[FM_OBJECT_NAME_SIZE];
-			char		path[FM_LOCAL_PATH_SIZE];
-
-			/* A virtual file is opened again when it must be. */
-			close_object(object);
-			if (err == ENOENT)
-				return FM_READ_MISSING;
-			fm_object_name(kind, id, name);
-			fm_local_path(store, name, path);
-			errno = err;
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not read file \"%s\" at offset %llu: %m",
-							path, (unsigned long long) ranges[i].offset),
-					 fm_local_errhint(err)));
-		}
-		if (done < ranges[i].length)
-			return FM_READ_SHORT;
-	}
-	return FM_READ_OK;
+		ranges[i].result = read_one((FmLocalStore *) store, &ranges[i]);
+	return n;
 }
 
 static bool

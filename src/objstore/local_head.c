@@ -363,7 +363,7 @@ publish(FmLocalStore *store, int directory, const char *tmp)
 				 errmsg("could not fsync directory \"%s\": %m", store->path),
 				 errdetail("HEAD of server \"%s\" was replaced, and may be lost in a crash.",
 						   store->base.options.servername)));
-		result = FM_CAS_UNKNOWN;
+		result = FM_CAS_NOT_DURABLE;
 	}
 	RESUME_INTERRUPTS();
 	return result;

@@ -23,9 +23,11 @@
 #include "utils/syscache.h"
 
 #include "objstore/local.h"
+#include "objstore/s3.h"
 #include "objstore/store.h"
 
 #define LOCAL_PREFIX "file://"
+#define S3_PREFIX "s3://"
 
 /* In the store's context. */
 typedef struct OpenStore
@@ -48,6 +50,12 @@ fm_location_is_local(const char *location)
 	return strncmp(location, LOCAL_PREFIX, strlen(LOCAL_PREFIX)) == 0;
 }
 
+static bool
+is_s3(const char *location)
+{
+	return strncmp(location, S3_PREFIX, strlen(S3_PREFIX)) == 0;
+}
+
 static void
 raise_location(const char *location, const char *detail)
 {
@@ -55,7 +63,7 @@ raise_location(const char *location, const char *detail)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid location \"%s\"", location),
 			 errdetail("%s", detail),
-			 errhint("A location is \"file://\" and the absolute path of a directory, as in \"file:///var/lib/fusio\".")));
+			 errhint("A location is \"file://\" and the absolute path of a directory, as in \"file:///var/lib/fusio\", or \"s3://\", a bucket and a prefix, as in \"s3://bucket/fusio\".")));
 }
 
 /* True if a component of the path is "..". */
@@ -99,7 +107,10 @@ location_path(const char *location)
 void
 fm_store_check_location(const char *location)
 {
-	pfree(location_path(location));
+	if (is_s3(location))
+		fm_s3_check_location(location);
+	else
+		pfree(location_path(location));
 }
 
 void
@@ -174,32 +185,67 @@ free_unused_stores(void)
 	}
 }
 
+/* Also where both are NULL. */
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 static bool
 same_options(const FmStoreOptions *a, const FmStoreOptions *b)
 {
+	const FmMappingOptions *m = &a->mapping;
+	const FmMappingOptions *n = &b->mapping;
+
 	return a->serverowner == b->serverowner &&
 		a->read_only == b->read_only &&
 		a->retry_timeout_ms == b->retry_timeout_ms &&
-		strcmp(a->servername, b->servername) == 0 &&
-		strcmp(a->location, b->location) == 0;
+		a->addressing == b->addressing &&
+		a->connect_timeout_ms == b->connect_timeout_ms &&
+		a->request_timeout_ms == b->request_timeout_ms &&
+		a->max_requests == b->max_requests &&
+		a->max_staleness_ms == b->max_staleness_ms &&
+		a->coalesce == b->coalesce &&
+		a->parallel == b->parallel &&
+		m->source == n->source &&
+		same_text(a->servername, b->servername) &&
+		same_text(a->location, b->location) &&
+		same_text(a->endpoint, b->endpoint) &&
+		same_text(a->region, b->region) &&
+		same_text(a->ca_file, b->ca_file) &&
+		same_text(m->access_key_id, n->access_key_id) &&
+		same_text(m->secret_access_key, n->secret_access_key) &&
+		same_text(m->session_token, n->session_token);
+}
+
+static void
+copy_text(FmStore *store, const char **text)
+{
+	if (*text !=NULL)
+		*text = MemoryContextStrdup(store->context, *text);
 }
 
 /* What was there before is freed with the store. */
 static void
-copy_options(FmStore *store, const FmStoreOptions *options)
+set_options(FmStore *store, const FmStoreOptions *options)
 {
-	FmStoreOptions copy = *options;
-
-	copy.servername = MemoryContextStrdup(store->context,
-										  options->servername);
-	copy.location = MemoryContextStrdup(store->context, options->location);
-	store->options = copy;
+	store->options = *options;
+	copy_text(store, &store->options.servername);
+	copy_text(store, &store->options.location);
+	copy_text(store, &store->options.endpoint);
+	copy_text(store, &store->options.region);
+	copy_text(store, &store->options.ca_file);
+	copy_text(store, &store->options.mapping.access_key_id);
+	copy_text(store, &store->options.mapping.secret_access_key);
+	copy_text(store, &store->options.mapping.session_token);
+	if (store->ops->options_changed != NULL)
+		store->ops->options_changed(store);
 }
 
 static OpenStore *
 create_store(const FmStoreOptions *options)
 {
-	char	   *path = location_path(options->location);
 	MemoryContext context;
 	FmStore    *store;
 	OpenStore  *open;
@@ -208,8 +254,11 @@ create_store(const FmStoreOptions *options)
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"fusio_manifest store",
 									ALLOCSET_SMALL_SIZES);
-	store = fm_local_create(path, context);
-	copy_options(store, options);
+	if (is_s3(options->location))
+		store = fm_s3_create(options->location, context);
+	else
+		store = fm_local_create(location_path(options->location), context);
+	set_options(store, options);
 	open = MemoryContextAllocZero(context, sizeof(OpenStore));
 	open->store = store;
 	open->server_hash =
@@ -222,7 +271,6 @@ create_store(const FmStoreOptions *options)
 								  ObjectIdGetDatum(options->serverid));
 	MemoryContextSetParent(context, CacheMemoryContext);
 	dlist_push_head(&open_stores, &open->node);
-	pfree(path);
 	return open;
 }
 
@@ -252,7 +300,7 @@ fm_store_open(const FmStoreOptions *options)
 	if (found == NULL)
 		found = create_store(options);
 	else if (!same_options(&found->store->options, options))
-		copy_options(found->store, options);
+		set_options(found->store, options);
 	found->store->stale = false;
 	found->last_use = transaction_number;
 	return found->store;

@@ -35,20 +35,23 @@ typedef enum FmObjectKind
 	FM_OBJECT_PAGE				/* pages/<hh>/<id>.page */
 } FmObjectKind;
 
-/* One range to read; dest has length bytes. */
-typedef struct FmReadRange
-{
-	uint64		offset;			/* bytes from the start of the object */
-	uint32		length;
-	uint8	   *dest;
-} FmReadRange;
-
 typedef enum FmReadResult
 {
 	FM_READ_OK,
 	FM_READ_MISSING,			/* no such object */
 	FM_READ_SHORT				/* the object ends before the range does */
 } FmReadResult;
+
+/* One range of an object to read; dest has length bytes. */
+typedef struct FmReadRange
+{
+	FmObjectKind kind;
+	FmId		id;
+	uint64		offset;			/* bytes from the start of the object */
+	uint32		length;
+	uint8	   *dest;
+	FmReadResult result;		/* is filled */
+} FmReadRange;
 
 typedef enum FmHeadReadResult
 {
@@ -61,7 +64,9 @@ typedef enum FmCasResult
 {
 	FM_CAS_APPLIED,
 	FM_CAS_LOST,				/* HEAD is not what was expected: re-read */
-	FM_CAS_UNKNOWN				/* may or may not have been applied */
+	FM_CAS_UNKNOWN,				/* may or may not have been applied, now or
+								 * later: reading HEAD may tell */
+	FM_CAS_NOT_DURABLE			/* applied, but a crash may undo it */
 } FmCasResult;
 
 /* A revalidation handle for HEAD: owned by the caller, opaque to it. */
@@ -69,9 +74,8 @@ typedef struct FmHeadTag FmHeadTag;
 
 typedef struct FmStoreOps
 {
-	/* Reads n ranges of one object; all of them or a result that says why. */
-	FmReadResult (*read) (FmStore *store, FmObjectKind kind, const FmId *id,
-						  FmReadRange *ranges, int n);
+	/* Reads n ranges, of any objects; returns the requests that it took. */
+	int			(*read) (FmStore *store, FmReadRange *ranges, int n);
 
 	/*
 	 * Writes a new object, in order; finish makes it durable at its final
@@ -99,10 +103,11 @@ typedef struct FmStoreOps
 	/*
 	 * Replaces HEAD by "bytes" if it is "expected" now, or, with expected
 	 * NULL, if there is none.  Raises only where HEAD surely stays as it was
-	 * (before the step that publishes); a failure after it is UNKNOWN, with
-	 * the reason in a LOG message.  deadline: lock waits end with an error
-	 * (57014) then; DT_NOEND for none.  Interrupts act while it waits for the
-	 * lock, and not between the publishing step and the return.
+	 * (before the step that publishes); a failure after it is UNKNOWN or
+	 * NOT_DURABLE, with the reason in a LOG message.  deadline: lock waits
+	 * end with an error (57014) then; DT_NOEND for none.  Interrupts act
+	 * while it waits for the lock, and not between the publishing step and
+	 * the return.
 	 */
 	FmCasResult (*cas_head) (FmStore *store, const FmHeadIdentity *expected,
 							 FmSlice bytes, TimestampTz deadline);
@@ -113,9 +118,37 @@ typedef struct FmStoreOps
 	/* Microseconds since 1970 by the store's clock. */
 	int64		(*now) (FmStore *store);
 
+	/* The options, or the credentials, are others now; NULL: no matter. */
+	void		(*options_changed) (FmStore *store);
+
 	/* read_head makes no request while HEAD is unchanged. */
 	bool		head_is_near;
 } FmStoreOps;
+
+typedef enum FmCredentialSource
+{
+	FM_CREDENTIALS_STATIC,
+	FM_CREDENTIALS_ENVIRONMENT,
+	FM_CREDENTIALS_PROFILE,
+	FM_CREDENTIALS_WEB_IDENTITY,
+	FM_CREDENTIALS_INSTANCE
+} FmCredentialSource;
+
+/* What a user mapping says. */
+typedef struct FmMappingOptions
+{
+	FmCredentialSource source;
+	const char *access_key_id;	/* NULL where not given, as the next two */
+	const char *secret_access_key;
+	const char *session_token;
+} FmMappingOptions;
+
+typedef enum FmAddressing
+{
+	FM_ADDRESSING_AUTO,			/* virtual for Amazon, path for others */
+	FM_ADDRESSING_PATH,
+	FM_ADDRESSING_VIRTUAL
+} FmAddressing;
 
 /* What an FmStore is opened with; strings are copied. */
 typedef struct FmStoreOptions
@@ -127,6 +160,19 @@ typedef struct FmStoreOptions
 	const char *location;
 	bool		read_only;
 	int			retry_timeout_ms;
+
+	/* s3:// only; strings may be NULL */
+	const char *endpoint;
+	const char *region;
+	const char *ca_file;
+	FmAddressing addressing;
+	int			connect_timeout_ms;
+	int			request_timeout_ms;
+	int			max_requests;	/* in flight */
+	int			max_staleness_ms;	/* of HEAD */
+	int			coalesce;		/* bytes between ranges that are read too */
+	bool		parallel;
+	FmMappingOptions mapping;
 } FmStoreOptions;
 
 struct FmStore

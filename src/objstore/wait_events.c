@@ -24,6 +24,7 @@ static const char *const wait_event_names[] = {
 	"FusioHeadLock",
 	"FusioDirectorySync",
 	"FusioBlockLoad",
+	"FusioCredentials",
 };
 
 StaticAssertDecl(lengthof(wait_event_names) == FM_NWAIT_EVENTS,

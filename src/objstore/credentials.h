@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * credentials.h
+ *	  Where the keys of requests come from.
+ *
+ * The source "static" takes them from the user mapping.  The others read what
+ * the server's operating system user may read, so that they are for mappings
+ * of superusers only.  No message ever holds a secret.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_CREDENTIALS_H
+#define FM_CREDENTIALS_H
+
+#include "datatype/timestamp.h"
+
+#include "objstore/store.h"
+
+typedef struct FmCredentials
+{
+	MemoryContext context;		/* holds all of it */
+	char	   *access_key_id;
+	char	   *secret_access_key;
+	char	   *session_token;	/* NULL: none */
+	TimestampTz expires;		/* DT_NOEND: never, as far as is known */
+	const char *source;			/* what was read, for people */
+} FmCredentials;
+
+/* Reads credentials anew, into a child of "parent"; raises if there are none. */
+extern FmCredentials *fm_credentials_read(const FmStoreOptions *options,
+										  MemoryContext parent);
+
+extern void fm_credentials_free(FmCredentials *credentials);
+
+#endif							/* FM_CREDENTIALS_H */

@@ -1,0 +1,573 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.c
+ *	  HTTP requests, several at a time, that obey interrupts.
+ *
+ * libcurl says which sockets it waits for; we wait for them, and the process
+ * latch, in a WaitEventSet, which is made anew when the sockets change.
+ *
+ * Callbacks of libcurl must not raise: a longjmp through its frames would
+ * leave it broken.  They write to memory that the request brought along.
+ *
+ * libcurl may start threads to resolve names.  They must not run this
+ * process's signal handlers, so all signals are blocked while it could.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+
+#include "compat.h"
+#include "objstore/clock.h"
+#include "objstore/http.h"
+
+#define MAX_SOCKETS 256
+#define KEPT_CONNECTIONS 32
+#define KEPT_HANDLES 32
+#define MAX_EVENTS 32
+
+typedef struct Transfer
+{
+	FmHttpRequest *request;
+	CURL	   *easy;			/* NULL: not in flight */
+	struct curl_slist *headers;
+	size_t		sent;			/* bytes of the body */
+	char		message[CURL_ERROR_SIZE];
+} Transfer;
+
+static CURLM *multi = NULL;
+static CURL *kept_handles[KEPT_HANDLES];
+static int	nkept_handles = 0;
+
+/* What libcurl wants to wait for. */
+static struct
+{
+	curl_socket_t fd;
+	uint32		events;			/* of a WaitEventSet */
+}			sockets[MAX_SOCKETS];
+static int	nsockets = 0;
+static bool sockets_changed = true;
+static WaitEventSet *wait_set = NULL;
+static bool timer_set = false;
+static int64 timer_end_us;
+
+static sigset_t saved_signals;
+
+static void
+block_signals(void)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	(void) pthread_sigmask(SIG_SETMASK, &all, &saved_signals);
+}
+
+static void
+unblock_signals(void)
+{
+	(void) pthread_sigmask(SIG_SETMASK, &saved_signals, NULL);
+}
+
+static int
+note_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *data)
+{
+	uint32		events = 0;
+	int			i = 0;
+
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= WL_SOCKET_READABLE;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= WL_SOCKET_WRITEABLE;
+	sockets_changed = true;
+	while (i < nsockets && sockets[i].fd != fd)
+		i++;
+	if (events == 0)
+	{
+		if (i < nsockets)
+			sockets[i] = sockets[--nsockets];
+		return 0;
+	}
+	if (i == MAX_SOCKETS)
+		return -1;
+	sockets[i].fd = fd;
+	sockets[i].events = events;
+	nsockets = Max(nsockets, i + 1);
+	return 0;
+}
+
+static int
+note_timer(CURLM *handle, long timeout_ms, void *arg)
+{
+	timer_set = timeout_ms >= 0;
+	timer_end_us = fm_monotonic_us() + (int64) timeout_ms * 1000;
+	return 0;
+}
+
+static void
+raise_curl(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("could not prepare an HTTP request"),
+			 errdetail("%s failed.", what)));
+}
+
+static void
+http_init(void)
+{
+	if (multi != NULL)
+		return;
+	Assert(IsUnderPostmaster || !IsPostmasterEnvironment);
+	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+		raise_curl("curl_global_init");
+	multi = curl_multi_init();
+	if (multi == NULL)
+		raise_curl("curl_multi_init");
+	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, note_socket);
+	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, note_timer);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) KEPT_CONNECTIONS);
+}
+
+/* "name: value" of a header line, if it has that name. */
+static bool
+is_header(const char *line, size_t size, const char *name, char *value,
+		  size_t room)
+{
+	size_t		len = strlen(name);
+
+	if (size <= len || line[len] != ':' ||
+		pg_strncasecmp(line, name, len) != 0)
+		return false;
+	line += len + 1;
+	size -= len + 1;
+	while (size > 0 && (*line == ' ' || *line == '\t'))
+	{
+		line++;
+		size--;
+	}
+	while (size > 0 && (line[size - 1] == '\r' || line[size - 1] == '\n' ||
+						line[size - 1] == ' '))
+		size--;
+	if (size >= room)
+		size = 0;
+	memcpy(value, line, size);
+	value[size] = '\0';
+	return true;
+}
+
+/* What was said before an interim answer does not count. */
+static void
+clear_answer(FmHttpRequest *request)
+{
+	request->received = 0;
+	request->overflow = false;
+	request->has_range = false;
+	request->etag[0] = '\0';
+	request->region[0] = '\0';
+	request->date = 0;
+	request->retry_after = -1;
+	request->error_size = 0;
+}
+
+static size_t
+take_header(char *line, size_t size, size_t n, void *arg)
+{
+	FmHttpRequest *request = ((Transfer *) arg)->request;
+	char		value[256];
+
+	size *= n;
+	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0)
+		clear_answer(request);
+	else if (is_header(line, size, "etag", value, sizeof(value)))
+		strlcpy(request->etag, value, sizeof(request->etag));
+	else if (is_header(line, size, "x-amz-bucket-region", value,
+					   sizeof(value)))
+		strlcpy(request->region, value, sizeof(request->region));
+	else if (is_header(line, size, "date", value, sizeof(value)))
+		request->date = Max(curl_getdate(value, NULL), 0);
+	else if (is_header(line, size, "retry-after", value, sizeof(value)))
+	{
+		char	   *end;
+		long		seconds = strtol(value, &end, 10);
+
+		if (end > value && *end == '\0' && seconds >= 0 && seconds <= 3600)
+			request->retry_after = (int) seconds;
+	}
+	else if (is_header(line, size, "content-range", value, sizeof(value)))
+	{
+		unsigned long long start;
+		unsigned long long end;
+		unsigned long long total = PG_UINT64_MAX;
+
+		if (sscanf(value, "bytes %llu-%llu/%llu", &start, &end, &total) >= 2)
+		{
+			request->has_range = true;
+			request->range_start = start;
+			request->range_end = end;
+			request->range_total = total;
+		}
+	}
+	return size;
+}
+
+static size_t
+take_body(char *data, size_t size, size_t n, void *arg)
+{
+	Transfer   *transfer = arg;
+	FmHttpRequest *request = transfer->request;
+	size_t		whole = size * n;
+	long		status = 0;
+	size_t		left = whole;
+	size_t		some;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status < 200 || status > 299)
+	{
+		some = Min(left, FM_HTTP_ERROR_BODY - 1 - request->error_size);
+		memcpy(request->error_body + request->error_size, data, some);
+		request->error_size += some;
+		request->error_body[request->error_size] = '\0';
+		return whole;
+	}
+	if (status == 200 && request->skip > 0)
+	{
+		some = Min(left, request->skip);
+		request->skip -= some;
+		data += some;
+		left -= some;
+	}
+	some = Min(left, request->dest_size - request->received);
+	memcpy(request->dest + request->received, data, some);
+	request->received += some;
+	if (some < left)
+	{
+		request->overflow = true;
+		return 0;				/* ends the transfer */
+	}
+	return whole;
+}
+
+static size_t
+give_body(char *dest, size_t size, size_t n, void *arg)
+{
+	Transfer   *transfer = arg;
+	size_t		some = Min(size * n,
+						   transfer->request->body.len - transfer->sent);
+
+	memcpy(dest, transfer->request->body.data + transfer->sent, some);
+	transfer->sent += some;
+	return some;
+}
+
+static int
+rewind_body(void *arg, curl_off_t offset, int origin)
+{
+	Transfer   *transfer = arg;
+
+	if (origin != SEEK_SET || offset < 0 ||
+		(uint64) offset > transfer->request->body.len)
+		return CURL_SEEKFUNC_FAIL;
+	transfer->sent = (size_t) offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+static CURL *
+take_handle(void)
+{
+	CURL	   *easy;
+
+	if (nkept_handles > 0)
+		return kept_handles[--nkept_handles];
+	easy = curl_easy_init();
+	if (easy == NULL)
+		raise_curl("curl_easy_init");
+	return easy;
+}
+
+static void
+add_header(Transfer *transfer, const char *header)
+{
+	struct curl_slist *list = curl_slist_append(transfer->headers, header);
+
+	if (list == NULL)
+		raise_curl("curl_slist_append");
+	transfer->headers = list;
+}
+
+static void
+set_up(Transfer *transfer, const FmHttpOptions *options)
+{
+	FmHttpRequest *request = transfer->request;
+	CURL	   *easy = transfer->easy;
+	int			i;
+
+	clear_answer(request);
+	request->status = 0;
+	request->hopeless = false;
+	request->message[0] = '\0';
+	transfer->sent = 0;
+	transfer->message[0] = '\0';
+	for (i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
+		add_header(transfer, request->headers[i]);
+	add_header(transfer, "Expect:");
+	add_header(transfer, "Accept:");
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+					 (long) options->connect_timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
+	if (options->ca_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+	if (request->body.len > 0 || strcmp(request->method, "PUT") == 0)
+	{
+		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+						 (curl_off_t) request->body.len);
+		curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
+		curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
+		curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, rewind_body);
+		curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
+	}
+	if (request->fresh_connection)
+	{
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+	}
+}
+
+static void
+start(Transfer *transfer, const FmHttpOptions *options)
+{
+	CURLMcode	rc;
+
+	transfer->easy = take_handle();
+	set_up(transfer, options);
+	block_signals();
+	rc = curl_multi_add_handle(multi, transfer->easy);
+	unblock_signals();
+	if (rc != CURLM_OK)
+		raise_curl("curl_multi_add_handle");
+}
+
+/* Ends a transfer; what its handle is in the midst of is dropped. */
+static void
+stop(Transfer *transfer, bool keep_handle)
+{
+	if (transfer->easy == NULL)
+		return;
+	block_signals();
+	curl_multi_remove_handle(multi, transfer->easy);
+	if (keep_handle && nkept_handles < KEPT_HANDLES)
+	{
+		curl_easy_reset(transfer->easy);
+		kept_handles[nkept_handles++] = transfer->easy;
+	}
+	else
+		curl_easy_cleanup(transfer->easy);
+	unblock_signals();
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+	transfer->easy = NULL;
+}
+
+static void
+note_outcome(Transfer *transfer, CURLcode code)
+{
+	FmHttpRequest *request = transfer->request;
+	long		status = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	request->status = (int) status;
+	switch (code)
+	{
+		case CURLE_OK:
+			request->outcome = FM_HTTP_ANSWERED;
+			return;
+		case CURLE_WRITE_ERROR:
+			/* our own doing: dest is full */
+			if (request->overflow)
+			{
+				request->outcome = FM_HTTP_ANSWERED;
+				return;
+			}
+			request->outcome = FM_HTTP_BROKEN;
+			break;
+		case CURLE_URL_MALFORMAT:
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+			request->hopeless = true;
+			request->outcome = FM_HTTP_NOT_SENT;
+			break;
+		case CURLE_COULDNT_RESOLVE_PROXY:
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SSL_CONNECT_ERROR:
+			request->outcome = FM_HTTP_NOT_SENT;
+			break;
+		default:
+			request->outcome = FM_HTTP_BROKEN;
+			break;
+	}
+	strlcpy(request->message, transfer->message[0] != '\0' ?
+			transfer->message : curl_easy_strerror(code),
+			sizeof(request->message));
+}
+
+/* Takes what has ended; returns how many did. */
+static int
+take_finished(void)
+{
+	CURLMsg    *message;
+	int			left;
+	int			n = 0;
+
+	while ((message = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		char	   *private;
+		Transfer   *transfer;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+		transfer = (Transfer *) private;
+		note_outcome(transfer, message->data.result);
+		stop(transfer, true);
+		n++;
+	}
+	return n;
+}
+
+static void
+drop_wait_set(void)
+{
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
+}
+
+static void
+make_wait_set(void)
+{
+	int			i;
+
+	drop_wait_set();
+	wait_set = fm_create_wait_event_set(nsockets + 2);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
+					  NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+					  NULL);
+	for (i = 0; i < nsockets; i++)
+		AddWaitEventToSet(wait_set, sockets[i].events, sockets[i].fd, NULL,
+						  NULL);
+	sockets_changed = false;
+}
+
+static long
+timer_left_ms(void)
+{
+	if (!timer_set)
+		return 1000;
+	return (long) ((timer_end_us - fm_monotonic_us() + 999) / 1000);
+}
+
+static void
+act_on(curl_socket_t fd, int mask)
+{
+	int			running;
+
+	block_signals();
+	curl_multi_socket_action(multi, fd, mask, &running);
+	unblock_signals();
+}
+
+/* Waits once, and lets libcurl act on what happened. */
+static void
+wait_and_act(uint32 wait_event)
+{
+	WaitEvent	events[MAX_EVENTS];
+	long		left_ms = timer_left_ms();
+	int			n;
+	int			i;
+
+	if (left_ms > 0)
+	{
+		if (sockets_changed || wait_set == NULL)
+			make_wait_set();
+		n = WaitEventSetWait(wait_set, left_ms, events, MAX_EVENTS,
+							 wait_event);
+		for (i = 0; i < n; i++)
+		{
+			int			mask = 0;
+
+			if (events[i].events & WL_LATCH_SET)
+			{
+				ResetLatch(MyLatch);
+				CHECK_FOR_INTERRUPTS();
+				continue;
+			}
+			if (events[i].events & WL_SOCKET_READABLE)
+				mask |= CURL_CSELECT_IN;
+			if (events[i].events & WL_SOCKET_WRITEABLE)
+				mask |= CURL_CSELECT_OUT;
+			act_on(events[i].fd, mask);
+		}
+	}
+	if (timer_left_ms() <= 0)
+	{
+		timer_set = false;
+		act_on(CURL_SOCKET_TIMEOUT, 0);
+	}
+}
+
+void
+fm_http_perform(FmHttpRequest **requests, int n, const FmHttpOptions *options)
+{
+	int			max_parallel = Min(Max(options->max_parallel, 1),
+								   FM_HTTP_MAX_PARALLEL);
+	Transfer   *transfers = palloc0(sizeof(Transfer) * Max(n, 1));
+	int			started = 0;
+	int			done = 0;
+	int			i;
+
+	http_init();
+	for (i = 0; i < n; i++)
+		transfers[i].request = requests[i];
+	PG_TRY();
+	{
+		while (done < n)
+		{
+			while (started < n && started - done < max_parallel)
+				start(&transfers[started++], options);
+			wait_and_act(options->wait_event);
+			done += take_finished();
+		}
+	}
+	PG_FINALLY();
+	{
+		for (i = 0; i < started; i++)
+			stop(&transfers[i], false);
+		drop_wait_set();
+	}
+	PG_END_TRY();
+	pfree(transfers);
+}

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.h
+ *	  HTTP requests, several at a time, that obey interrupts.
+ *
+ * Built on libcurl's multi interface with sockets waited for by the process
+ * latch.  A backend keeps its connections between calls; handles in flight
+ * are dropped when an error leaves a call.  Nothing here runs in the
+ * postmaster.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_HTTP_H
+#define FM_HTTP_H
+
+#include "base/slice.h"
+
+#define FM_HTTP_MAX_PARALLEL 64
+#define FM_HTTP_ERROR_BODY 2048
+
+typedef enum FmHttpOutcome
+{
+	FM_HTTP_ANSWERED,			/* "status" and what follows it are filled */
+	FM_HTTP_NOT_SENT,			/* no connection: the server has not seen it */
+	FM_HTTP_BROKEN				/* it may have been sent; no whole answer */
+} FmHttpOutcome;
+
+/* One request; memory of the caller's, all of it until the call returns. */
+typedef struct FmHttpRequest
+{
+	const char *method;
+	const char *url;
+	const char *const *headers; /* "Name: value", NULL at the end */
+	FmSlice		body;
+	bool		fresh_connection;	/* neither reuse nor keep a connection */
+	int			timeout_ms;		/* of the whole request; 0: none */
+
+	/*
+	 * Where the body of a 2xx answer goes: dest_size bytes, no more are kept.
+	 * "skip": if the answer is 200 and not 206, so many bytes of it are left
+	 * out, and it ends once dest is full.
+	 */
+	uint8	   *dest;
+	uint64		dest_size;
+	uint64		skip;
+
+	/* the answer */
+	FmHttpOutcome outcome;
+	bool		hopeless;		/* no answer, and none by trying again */
+	int			status;
+	uint64		received;		/* bytes in dest */
+	bool		overflow;		/* the body was larger than dest */
+	uint64		range_start;	/* of Content-Range */
+	uint64		range_end;		/* its last byte, inclusive */
+	uint64		range_total;	/* of the object; UINT64_MAX: not said */
+	bool		has_range;
+	char		etag[128];		/* with its quotes */
+	char		region[64];		/* x-amz-bucket-region */
+	int64		date;			/* seconds since 1970; 0: none */
+	int			retry_after;	/* seconds; -1: none */
+	uint32		error_size;		/* bytes of an answer that is not 2xx */
+	char		error_body[FM_HTTP_ERROR_BODY];
+	char		message[256];	/* why there was no answer */
+} FmHttpRequest;
+
+/* What all requests of a call have in common. */
+typedef struct FmHttpOptions
+{
+	int			connect_timeout_ms;
+	const char *ca_file;		/* NULL: libcurl's own */
+	int			max_parallel;	/* requests in flight */
+	uint32		wait_event;
+} FmHttpOptions;
+
+/*
+ * Performs n requests, at most max_parallel at a time, and returns when each
+ * has an outcome.  Interrupts act while it waits, unless they are held.
+ */
+extern void fm_http_perform(FmHttpRequest **requests, int n,
+							const FmHttpOptions *options);
+
+#endif							/* FM_HTTP_H */

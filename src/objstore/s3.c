@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * s3.c
+ *	  The store in an S3 bucket: reading objects.
+ *
+ * Runs and pages are read by range and without a condition: their ids are
+ * never used again, and what comes is checked by checksums that hold the id.
+ * Neighbouring ranges of an object become one request where the bytes between
+ * them are few.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "objstore/clock.h"
+#include "objstore/s3.h"
+#include "objstore/sigv4.h"
+
+#define MAX_MERGED_SIZE (8 * 1024 * 1024)
+#define LIST_ROOM (64 * 1024)
+
+/* Ranges that one request reads. */
+typedef struct RangeGroup
+{
+	FmReadRange **ranges;		/* in the order of their offsets */
+	int			n;
+	uint64		offset;
+	uint64		length;
+	uint8	   *dest;
+} RangeGroup;
+
+static int
+compare_ranges(const void *a, const void *b)
+{
+	const FmReadRange *x = *(FmReadRange *const *) a;
+	const FmReadRange *y = *(FmReadRange *const *) b;
+	int			c = memcmp(&x->id, &y->id, sizeof(FmId));
+
+	if (c != 0)
+		return c;
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	return 0;
+}
+
+static bool
+belongs_to(const RangeGroup *group, const FmReadRange *range, uint64 coalesce)
+{
+	const FmReadRange *first = group->ranges[0];
+	uint64		end = group->offset + group->length;
+
+	return first->kind == range->kind && fm_id_eq(&first->id, &range->id) &&
+		(range->offset <= end || range->offset - end <= coalesce) &&
+		range->offset + range->length - group->offset <= MAX_MERGED_SIZE;
+}
+
+static int
+make_groups(FmReadRange **sorted, int n, uint64 coalesce, RangeGroup *groups)
+{
+	int			ngroups = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		RangeGroup *group = &groups[Max(ngroups - 1, 0)];
+
+		if (ngroups == 0 || !belongs_to(group, sorted[i], coalesce))
+		{
+			group = &groups[ngroups++];
+			group->ranges = &sorted[i];
+			group->n = 0;
+			group->offset = sorted[i]->offset;
+			group->length = 0;
+		}
+		group->n++;
+		group->length = Max(group->length, sorted[i]->offset +
+							sorted[i]->length - group->offset);
+	}
+	return ngroups;
+}
+
+/* Hands the bytes of an answer to the ranges. */
+static void
+distribute(FmS3Store *store, const RangeGroup *group, const FmS3Request *request)
+{
+	int			i;
+
+	for (i = 0; i < group->n; i++)
+	{
+		FmReadRange *range = group->ranges[i];
+		uint64		at = range->offset - group->offset;
+
+		switch (request->http.status)
+		{
+			case 200:
+			case 206:
+				range->result = at + range->length <= request->http.received ?
+					FM_READ_OK : FM_READ_SHORT;
+				if (range->result == FM_READ_OK && group->n > 1)
+					memcpy(range->dest, group->dest + at, range->length);
+				break;
+			case 404:
+				if (strcmp(request->code, "NoSuchBucket") == 0)
+					fm_s3_raise(store, request, "read an object");
+				range->result = FM_READ_MISSING;
+				break;
+			case 416:
+				range->result = FM_READ_SHORT;
+				break;
+			default:
+				fm_s3_raise(store, request, "read an object");
+		}
+	}
+}
+
+static int
+s3_read(FmStore *base, FmReadRange *ranges, int n)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest read",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmReadRange **sorted = palloc(sizeof(FmReadRange *) * Max(n, 1));
+	RangeGroup *groups = palloc(sizeof(RangeGroup) * Max(n, 1));
+	FmS3Request *requests;
+	int			ngroups;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sorted[i] = &ranges[i];
+	qsort(sorted, n, sizeof(FmReadRange *), compare_ranges);
+	ngroups = make_groups(sorted, n, base->options.coalesce, groups);
+	requests = palloc0(sizeof(FmS3Request) * Max(ngroups, 1));
+	for (i = 0; i < ngroups; i++)
+	{
+		RangeGroup *group = &groups[i];
+		FmReadRange *first = group->ranges[0];
+		char	   *name = palloc(FM_OBJECT_NAME_SIZE);
+
+		fm_object_name(first->kind, &first->id, name);
+		group->dest = group->n == 1 ? first->dest : palloc(group->length);
+		requests[i].method = "GET";
+		requests[i].name = name;
+		requests[i].has_range = true;
+		requests[i].offset = group->offset;
+		requests[i].http.dest = group->dest;
+		requests[i].http.dest_size = group->length;
+	}
+	fm_s3_perform(store, requests, ngroups, FM_WAIT_OBJECT_READ);
+	for (i = 0; i < ngroups; i++)
+		distribute(store, &groups[i], &requests[i]);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return ngroups;
+}
+
+static bool
+s3_is_empty(FmStore *base)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	FmS3Request *request = palloc0(sizeof(FmS3Request));
+	StringInfoData query;
+	bool		empty;
+
+	initStringInfo(&query);
+	appendStringInfoString(&query, "list-type=2&max-keys=1&prefix=");
+	fm_uri_encode(&query, store->prefix, false);
+	request->method = "GET";
+	request->query = query.data;
+	request->http.dest = palloc0(LIST_ROOM);
+	request->http.dest_size = LIST_ROOM - 1;
+	fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
+	if (request->http.status != 200)
+		fm_s3_raise(store, request, "list objects");
+	empty = strstr((char *) request->http.dest, "<Key>") == NULL;
+	pfree(request->http.dest);
+	pfree(query.data);
+	pfree(request);
+	return empty;
+}
+
+/* The server's clock where an answer has shown it, else ours. */
+static int64
+s3_now(FmStore *base)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+
+	if (store->date_us > 0)
+		return store->date_us + fm_monotonic_us() - store->date_seen_us;
+	return GetCurrentTimestamp() +
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+/* What was learned under other options or credentials counts no more. */
+static void
+s3_options_changed(FmStore *base)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+
+	fm_s3_set_address(store, NULL);
+	if (store->credentials != NULL)
+		fm_credentials_free(store->credentials);
+	store->credentials = NULL;
+	store->head_known = false;
+	store->head_read_us = 0;
+	store->date_us = 0;
+}
+
+static const FmStoreOps s3_ops = {
+	.read = s3_read,
+	.create = fm_s3_create_object,
+	.append = fm_s3_append,
+	.finish = fm_s3_finish,
+	.abandon = fm_s3_abandon,
+	.read_head = fm_s3_read_head,
+	.free_tag = fm_s3_free_tag,
+	.cas_head = fm_s3_cas_head,
+	.is_empty = s3_is_empty,
+	.now = s3_now,
+	.options_changed = s3_options_changed,
+	.head_is_near = false,
+};
+
+FmStore *
+fm_s3_create(const char *location, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmS3Store  *store = palloc0(sizeof(FmS3Store));
+
+	store->base.ops = &s3_ops;
+	store->base.context = context;
+	fm_s3_parse_location(location, &store->bucket, &store->prefix);
+	MemoryContextSwitchTo(old);
+	return &store->base;
+}

@@ -1,0 +1,149 @@
+/*-------------------------------------------------------------------------
+ *
+ * s3.h
+ *	  The store in an S3 bucket, s3://bucket/prefix; shared by its parts only.
+ *
+ *	  prefix/HEAD			replaced by PUT with If-Match
+ *	  prefix/runs/hh/...	immutable objects, PUT with If-None-Match: *
+ *	  prefix/pages/hh/...
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_S3_H
+#define FM_S3_H
+
+#include "lib/stringinfo.h"
+
+#include "compat.h"
+#include "objstore/credentials.h"
+#include "objstore/http.h"
+#include "objstore/store.h"
+#include "objstore/wait_events.h"
+
+#define FM_S3_MAX_LOCATION 512	/* bytes of the prefix */
+
+typedef struct FmS3Store
+{
+	FmStore		base;
+	char	   *bucket;
+	char	   *prefix;			/* "" or "a/b/", not encoded */
+
+	/* From the options, or their defaults; remade when these change. */
+	MemoryContext address_context;
+	char	   *scheme;			/* "https" */
+	char	   *host;			/* with the port, and the bucket if that is
+								 * part of it */
+	char	   *path_prefix;	/* "" or "/bucket" */
+	char	   *region;
+
+	FmCredentials *credentials; /* NULL: not asked for yet */
+
+	/* HEAD as last seen: its ETag is what the next swap expects. */
+	bool		head_known;
+	char		head_etag[128];
+	FmHeadIdentity head_identity;
+	int64		head_read_us;	/* monotonic; when it was last seen to be so */
+	uint8	   *head_buffer;
+
+	/* The server's clock: its last Date, and when that came. */
+	int64		date_us;		/* since 1970; 0: none yet */
+	int64		date_seen_us;	/* monotonic */
+} FmS3Store;
+
+typedef struct FmS3Header
+{
+	const char *name;			/* lower case */
+	const char *value;
+} FmS3Header;
+
+#define FM_S3_MAX_HEADERS 4
+
+/* One request to the bucket; memory of the caller's. */
+typedef struct FmS3Request
+{
+	const char *method;
+	const char *name;			/* of the object below the prefix; NULL: the
+								 * bucket itself */
+	const char *query;			/* encoded and in order; NULL: none */
+	FmS3Header	headers[FM_S3_MAX_HEADERS];
+	int			nheaders;
+	bool		has_range;
+	uint64		offset;			/* of the range, which fills http.dest */
+	FmSlice		body;
+	FmHttpRequest http;			/* dest, dest_size, fresh_connection are the
+								 * caller's; the answer is filled */
+
+	/* An answer that is no success, from its body or else its status. */
+	char		code[64];		/* "NoSuchKey" */
+	char text[	256];
+	int			retries;
+} FmS3Request;
+
+/* s3_location.c */
+
+/* Raises for what cannot be an S3 location. */
+extern void fm_s3_check_location(const char *location);
+extern void fm_s3_check_endpoint(const char *endpoint);
+
+/* Sets bucket and prefix from the location; palloc'd. */
+extern void fm_s3_parse_location(const char *location, char **bucket,
+								 char **prefix);
+
+/* Computes scheme, host, path_prefix and region from the options. */
+extern void fm_s3_set_address(FmS3Store *store, const char *region);
+
+/* s3_request.c */
+
+/*
+ * Performs requests, with retries of what may be repeated until the retry
+ * timeout.  Afterwards each has an answer that is no longer to be retried;
+ * the caller looks at http.status.  Raises where no answer was to be had.
+ */
+extern void fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
+						  FmWaitEvent wait_event);
+
+/*
+ * Performs one request once, without any retry but those after which the
+ * server surely has not applied the first (another region, expired
+ * credentials, no connection); http.outcome tells.
+ */
+extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
+							   FmWaitEvent wait_event);
+
+/* Raises for an answer that is not expected; "what" was tried to be done. */
+FM_NORETURN extern void fm_s3_raise(FmS3Store *store,
+									const FmS3Request *request,
+									const char *what);
+
+extern void fm_s3_add_header(FmS3Request *request, const char *name,
+							 const char *value);
+
+/*
+ * The text of the first element of that name in XML, its entities decoded;
+ * palloc'd, NULL if there is none.
+ */
+extern char *fm_s3_xml_text(const char *xml, const char *element);
+
+/* s3.c: the store, in context, which it then owns. */
+extern FmStore *fm_s3_create(const char *location, MemoryContext context);
+
+/* s3_head.c */
+extern FmHeadReadResult fm_s3_read_head(FmStore *store, FmHeadTag **tag,
+										FmSlice *bytes);
+extern void fm_s3_free_tag(FmStore *store, FmHeadTag *tag);
+extern FmCasResult fm_s3_cas_head(FmStore *store,
+								  const FmHeadIdentity *expected,
+								  FmSlice bytes, TimestampTz deadline);
+
+/* s3_writer.c */
+
+/* Raises for a server that is read-only. */
+extern void fm_s3_check_writable(FmS3Store *store);
+
+extern FmObjectWriter *fm_s3_create_object(FmStore *store, FmObjectKind kind,
+										   const FmId *id);
+extern void fm_s3_append(FmObjectWriter *writer, FmSlice bytes);
+extern void fm_s3_finish(FmObjectWriter *writer);
+extern void fm_s3_abandon(FmObjectWriter *writer);
+
+#endif							/* FM_S3_H */

@@ -1,0 +1,549 @@
+/*-------------------------------------------------------------------------
+ *
+ * s3_request.c
+ *	  Requests to a bucket: signed, checked, and repeated where that is safe.
+ *
+ * A request is signed anew for each try.  Three answers are put right and
+ * tried again at once, each of them once in a call: the bucket is in another
+ * region, the credentials have expired, our clock is wrong.  The server has
+ * not done anything in these cases, so this holds for every request.
+ *
+ * Other failures that may pass (no connection, no answer, 5xx, "slow down")
+ * are repeated by fm_s3_perform only, after a pause with full jitter.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "objstore/clock.h"
+#include "objstore/s3.h"
+#include "objstore/sigv4.h"
+
+#define MIN_PAUSE_MS 50
+#define MAX_PAUSE_MS 5000
+#define WRONG_RANGE_TRIES 3
+#define REFRESH_BEFORE_EXPIRY_MS (5 * 60 * 1000)
+#define EMPTY_SHA256 \
+	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+/* What was put right already in a call. */
+typedef struct Repairs
+{
+	bool		region;
+	bool		credentials;
+	bool		clock;
+} Repairs;
+
+typedef enum Judgement
+{
+	FINAL,						/* for the caller to look at */
+	REPAIRED,					/* to be sent again at once */
+	PASSING						/* to be sent again after a pause */
+} Judgement;
+
+void
+fm_s3_add_header(FmS3Request *request, const char *name, const char *value)
+{
+	Assert(request->nheaders < FM_S3_MAX_HEADERS);
+	request->headers[request->nheaders].name = name;
+	request->headers[request->nheaders++].value = value;
+}
+
+char *
+fm_s3_xml_text(const char *xml, const char *element)
+{
+	char	   *open = psprintf("<%s>", element);
+	const char *start = strstr(xml, open);
+	StringInfoData text;
+
+	pfree(open);
+	if (start == NULL)
+		return NULL;
+	initStringInfo(&text);
+	for (start += strlen(element) + 2; *start != '\0' && *start != '<';)
+	{
+		static const struct
+		{
+			const char *entity;
+			char		character;
+		}			entities[] = {
+			{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'},
+			{"&apos;", '\''}, {"&#34;", '"'}, {"&#39;", '\''}
+		};
+		int			i = 0;
+
+		while (i < (int) lengthof(entities) &&
+			   strncmp(start, entities[i].entity,
+					   strlen(entities[i].entity)) != 0)
+			i++;
+		if (i < (int) lengthof(entities))
+		{
+			appendStringInfoChar(&text, entities[i].character);
+			start += strlen(entities[i].entity);
+		}
+		else
+			appendStringInfoChar(&text, *start++);
+	}
+	return text.data;
+}
+
+static const FmCredentials *
+get_credentials(FmS3Store *store)
+{
+	FmCredentials *old = store->credentials;
+
+	if (old != NULL &&
+		(TIMESTAMP_IS_NOEND(old->expires) ||
+		 TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+										 old->expires) >
+		 REFRESH_BEFORE_EXPIRY_MS))
+		return old;
+	store->credentials = fm_credentials_read(&store->base.options,
+											 store->base.context);
+	if (old != NULL)
+		fm_credentials_free(old);
+	return store->credentials;
+}
+
+/* "20150830T123600Z", by the server's clock where that is known. */
+static char *
+signing_time(FmS3Store *store)
+{
+	pg_time_t	now = (pg_time_t) (store->base.ops->now(&store->base) / 1000000);
+	char	   *text = palloc(32);
+
+	pg_strftime(text, 32, "%Y%m%dT%H%M%SZ", pg_gmtime(&now));
+	return text;
+}
+
+/* Fills http's url and headers. */
+static void
+sign(FmS3Store *store, FmS3Request *request)
+{
+	const FmCredentials *credentials = get_credentials(store);
+	int			max_headers = request->nheaders + 8;
+	FmSigv4Header *headers = palloc(sizeof(FmSigv4Header) * max_headers);
+	const char **lines = palloc0(sizeof(char *) * max_headers);
+	char	   *payload_hash = palloc(65);
+	StringInfoData path;
+	StringInfoData authorization;
+	FmSigv4Request signing;
+	FmSigv4Key	key;
+	int			n = 0;
+	int			i;
+
+	initStringInfo(&path);
+	appendStringInfoString(&path, store->path_prefix);
+	if (request->name != NULL || path.len == 0)
+		appendStringInfoChar(&path, '/');
+	if (request->name != NULL)
+	{
+		fm_uri_encode(&path, store->prefix, true);
+		fm_uri_encode(&path, request->name, true);
+	}
+	request->http.method = request->method;
+	request->http.url = psprintf("%s://%s%s%s%s", store->scheme, store->host,
+								 path.data, request->query != NULL ? "?" : "",
+								 request->query != NULL ? request->query : "");
+	request->http.body = request->body;
+	if (request->body.len == 0)
+		strcpy(payload_hash, EMPTY_SHA256);
+	else
+		fm_sha256_hex(request->body, payload_hash);
+
+	for (i = 0; i < request->nheaders; i++)
+	{
+		headers[n].name = request->headers[i].name;
+		headers[n++].value = request->headers[i].value;
+	}
+	if (request->has_range)
+	{
+		headers[n].name = "range";
+		headers[n++].value = psprintf("bytes=%llu-%llu",
+									  (unsigned long long) request->offset,
+									  (unsigned long long) (request->offset + request->http.dest_size - 1));
+		request->http.skip = request->offset;
+	}
+	headers[n].name = "x-amz-content-sha256";
+	headers[n++].value = payload_hash;
+	headers[n].name = "x-amz-date";
+	headers[n++].value = signing.time = signing_time(store);
+	if (credentials->session_token != NULL)
+	{
+		headers[n].name = "x-amz-security-token";
+		headers[n++].value = credentials->session_token;
+	}
+	for (i = 0; i < n; i++)
+		lines[i] = psprintf("%s: %s", headers[i].name, headers[i].value);
+	headers[n].name = "host";
+	headers[n++].value = store->host;
+
+	key.access_key_id = credentials->access_key_id;
+	key.secret_access_key = credentials->secret_access_key;
+	key.session_token = credentials->session_token;
+	key.region = store->region;
+	key.service = "s3";
+	signing.method = request->method;
+	signing.path = path.data;
+	signing.query = request->query != NULL ? request->query : "";
+	signing.headers = headers;
+	signing.nheaders = n;
+	signing.payload_hash = payload_hash;
+	initStringInfo(&authorization);
+	appendStringInfoString(&authorization, "Authorization: ");
+	fm_sigv4_sign(&key, &signing, &authorization);
+	lines[n - 1] = authorization.data;
+	request->http.headers = lines;
+}
+
+/* Keeps the time that the server's clock shows. */
+static void
+note_date(FmS3Store *store, const FmHttpRequest *http)
+{
+	if (http->date <= 0)
+		return;
+	store->date_us = http->date * 1000000;
+	store->date_seen_us = fm_monotonic_us();
+}
+
+static void
+note_error(FmS3Request *request)
+{
+	FmHttpRequest *http = &request->http;
+	char	   *text;
+
+	request->code[0] = '\0';
+	request->text[0] = '\0';
+	if (http->outcome != FM_HTTP_ANSWERED || http->error_size == 0)
+		return;
+	text = fm_s3_xml_text(http->error_body, "Code");
+
+	if (text !=NULL)
+		strlcpy(request->code, text, sizeof(request->code));
+	text = fm_s3_xml_text(http->error_body, "Message");
+
+	if (text !=NULL)
+		strlcpy(request->text, text, sizeof(request->text));
+}
+
+/* The region that an answer names, NULL if none; palloc'd or the request's. */
+static const char *
+named_region(FmS3Request *request)
+{
+	FmHttpRequest *http = &request->http;
+	const char *region;
+
+	if (http->status != 301 && http->status != 307 && http->status != 400)
+		return NULL;
+	if (http->region[0] != '\0')
+		region = http->region;
+	else
+		region = http->error_size > 0 ?
+			fm_s3_xml_text(http->error_body, "Region") : NULL;
+	if (region == NULL || region[0] == '\0' ||
+		strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(region))
+		return NULL;
+	return region;
+}
+
+static bool
+is_code(const FmS3Request *request, const char *code)
+{
+	return strcmp(request->code, code) == 0;
+}
+
+/* A ranged answer that is not the range that was asked for. */
+static bool
+is_wrong_range(const FmS3Request *request)
+{
+	const FmHttpRequest *http = &request->http;
+	uint64		end = request->offset + http->dest_size - 1;
+
+	if (!request->has_range || http->status != 206)
+		return false;
+	if (!http->has_range || http->range_start != request->offset ||
+		http->range_end > end || http->overflow ||
+		http->range_end < http->range_start ||
+		http->received != http->range_end - http->range_start + 1)
+		return true;
+	return http->range_end < end && http->range_end + 1 != http->range_total;
+}
+
+static bool
+repair(FmS3Store *store, FmS3Request *request, Repairs *done)
+{
+	const char *region = named_region(request);
+
+	if (!done->region && region != NULL &&
+		strcmp(region, store->region) != 0)
+	{
+		done->region = true;
+		fm_s3_set_address(store, pstrdup(region));
+		return true;
+	}
+	if (!done->credentials &&
+		(is_code(request, "ExpiredToken") ||
+		 is_code(request, "TokenRefreshRequired")))
+	{
+		FmCredentials *old = store->credentials;
+
+		done->credentials = true;
+		store->credentials = fm_credentials_read(&store->base.options,
+												 store->base.context);
+		fm_credentials_free(old);
+		return true;
+	}
+	if (!done->clock && is_code(request, "RequestTimeTooSkewed") &&
+		request->http.date > 0)
+	{
+		done->clock = true;
+		return true;
+	}
+	return false;
+}
+
+static Judgement
+judge(FmS3Store *store, FmS3Request *request, Repairs *done)
+{
+	FmHttpRequest *http = &request->http;
+
+	note_error(request);
+	note_date(store, http);
+	if (http->outcome != FM_HTTP_ANSWERED)
+		return http->hopeless ? FINAL : PASSING;
+	switch (http->status)
+	{
+		case 408:
+		case 429:
+		case 499:
+		case 500:
+		case 502:
+		case 503:
+		case 504:
+			return PASSING;
+		case 301:
+		case 307:
+		case 400:
+		case 403:
+			if (repair(store, request, done))
+				return REPAIRED;
+			return is_code(request, "RequestTimeout") ||
+				is_code(request, "SlowDown") ? PASSING : FINAL;
+		default:
+			return FINAL;
+	}
+}
+
+static void
+send_requests(FmS3Store *store, FmS3Request **requests, int n,
+			  FmWaitEvent wait_event)
+{
+	const FmStoreOptions *options = &store->base.options;
+	FmHttpRequest **https = palloc(sizeof(FmHttpRequest *) * n);
+	FmHttpOptions http_options;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		FmS3Request *request = requests[i];
+		uint64		size = Max(request->body.len, request->http.dest_size);
+
+		sign(store, request);
+		request->http.timeout_ms = options->request_timeout_ms +
+			(int) Min(size / 1024, PG_INT32_MAX / 2);
+		https[i] = &request->http;
+	}
+	http_options.connect_timeout_ms = options->connect_timeout_ms;
+	http_options.ca_file = options->ca_file;
+	http_options.max_parallel = options->max_requests;
+	http_options.wait_event = fm_wait_event(wait_event);
+	fm_http_perform(https, n, &http_options);
+	pfree(https);
+}
+
+/* Sleeps before a repetition; false if that would end after the deadline. */
+static bool
+pause_before_retry(int tries, int retry_after, int64 deadline_us,
+				   FmWaitEvent wait_event)
+{
+	int64		pause_ms = Min((int64) MIN_PAUSE_MS << Min(tries, 16),
+							   MAX_PAUSE_MS);
+	int64		end_us;
+
+	pause_ms = (int64) pg_prng_uint64_range(&pg_global_prng_state, 1,
+											(uint64) pause_ms);
+	pause_ms = Max(pause_ms, (int64) retry_after * 1000);
+	end_us = fm_monotonic_us() + pause_ms * 1000;
+	if (end_us > deadline_us)
+		return false;
+	while (fm_monotonic_us() < end_us)
+	{
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) ((end_us - fm_monotonic_us()) / 1000 + 1),
+						 fm_wait_event(wait_event));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+static int64
+retry_deadline(const FmS3Store *store)
+{
+	return fm_monotonic_us() +
+		(int64) store->base.options.retry_timeout_ms * 1000;
+}
+
+void
+fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
+			  FmWaitEvent wait_event)
+{
+	int64		deadline_us = retry_deadline(store);
+	FmS3Request **pending = palloc(sizeof(FmS3Request *) * Max(n, 1));
+	Repairs		done = {false, false, false};
+	int			npending = n;
+	int			tries = 0;
+	int			wrong_ranges = 0;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		pending[i] = &requests[i];
+		requests[i].retries = 0;
+	}
+	while (npending > 0)
+	{
+		int			nleft = 0;
+		int			retry_after = -1;
+		bool		passing = false;
+		bool		wrong_range = false;
+
+		CHECK_FOR_INTERRUPTS();
+		send_requests(store, pending, npending, wait_event);
+		for (i = 0; i < npending; i++)
+		{
+			FmS3Request *request = pending[i];
+			Judgement	judgement = judge(store, request, &done);
+			bool		wrong = is_wrong_range(request);
+
+			if (judgement == FINAL && !wrong)
+				continue;
+			wrong_range |= wrong;
+			passing |= judgement == PASSING;
+			retry_after = Max(retry_after, request->http.retry_after);
+			request->retries++;
+			pending[nleft++] = request;
+		}
+		npending = nleft;
+		if (npending == 0)
+			break;
+		if (wrong_range && ++wrong_ranges == WRONG_RANGE_TRIES)
+			fm_s3_raise(store, pending[0], "read a range");
+		if (passing && !pause_before_retry(tries++, retry_after, deadline_us,
+										   wait_event))
+			fm_s3_raise(store, pending[0], "get an answer in time");
+	}
+	pfree(pending);
+}
+
+void
+fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
+				   FmWaitEvent wait_event)
+{
+	int64		deadline_us = retry_deadline(store);
+	Repairs		done = {false, false, false};
+	int			tries = 0;
+
+	request->retries = 0;
+	for (;;)
+	{
+		Judgement	judgement;
+
+		HOLD_INTERRUPTS();
+		send_requests(store, &request, 1, wait_event);
+		RESUME_INTERRUPTS();
+		judgement = judge(store, request, &done);
+		if (judgement == REPAIRED)
+			continue;
+		if (judgement == FINAL || request->http.outcome != FM_HTTP_NOT_SENT ||
+			!pause_before_retry(tries++, -1, deadline_us, wait_event))
+			return;
+		request->retries++;
+	}
+}
+
+static int
+sqlstate_of(const FmS3Request *request)
+{
+	if (request->http.outcome != FM_HTTP_ANSWERED)
+		return ERRCODE_CONNECTION_FAILURE;
+	switch (request->http.status)
+	{
+		case 403:
+			return is_code(request, "AccessDenied") ?
+				ERRCODE_INSUFFICIENT_PRIVILEGE :
+				ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+		case 404:
+			return ERRCODE_UNDEFINED_OBJECT;
+		case 408:
+		case 429:
+		case 499:
+		case 500:
+		case 502:
+		case 503:
+		case 504:
+			return ERRCODE_CONNECTION_FAILURE;
+		default:
+			return ERRCODE_FDW_ERROR;
+	}
+}
+
+static int
+hint_for(const FmS3Request *request)
+{
+	if (request->http.outcome != FM_HTTP_ANSWERED)
+		return errhint("Check the server options \"endpoint\", \"region\" and \"ca_file\", and the network.");
+	if (request->http.status == 403)
+		return errhint("Check the credentials of the user mapping, and what they may do in the bucket.");
+	if (is_code(request, "NoSuchBucket"))
+		return errhint("Create the bucket, or change the server option \"location\".");
+	if (request->http.status == 301 || request->http.status == 307)
+		return errhint("Check the server options \"endpoint\", \"region\" and \"addressing\".");
+	return 0;
+}
+
+void
+fm_s3_raise(FmS3Store *store, const FmS3Request *request, const char *what)
+{
+	const FmHttpRequest *http = &request->http;
+	const char *source = store->credentials != NULL ?
+	store->credentials->source : "none";
+
+	if (http->outcome != FM_HTTP_ANSWERED)
+		ereport(ERROR,
+				(errcode(sqlstate_of(request)),
+				 errmsg("could not %s from %s://%s for server \"%s\"", what,
+						store->scheme, store->host,
+						store->base.options.servername),
+				 errdetail("%s", http->message),
+				 hint_for(request)));
+	ereport(ERROR,
+			(errcode(sqlstate_of(request)),
+			 errmsg("could not %s: %s://%s answered %d%s%s for server \"%s\"",
+					what, store->scheme, store->host, http->status,
+					request->code[0] != '\0' ? " " : "", request->code,
+					store->base.options.servername),
+			 errdetail("%s%sMethod %s, object \"%s\", region \"%s\", credentials: %s.",
+					   request->text, request->text[0] != '\0' ? " " : "",
+					   request->method,
+					   request->name != NULL ? request->name : "",
+					   store->region, source),
+			 hint_for(request)));
+}
