@@ -545,7 +545,7 @@ fm_http_perform(FmHttpRequest **requests, int n, const FmHttpOptions *options)
 	int			max_parallel = Min(Max(options->max_parallel, 1),
 								   FM_HTTP_MAX_PARALLEL);
 	Transfer   *transfers = palloc0(sizeof(Transfer) * Max(n, 1));
-	int			started = 0;
+	volatile int started = 0;
 	int			done = 0;
 	int			i;
 
@@ -557,7 +557,10 @@ fm_http_perform(FmHttpRequest **requests, int n, const FmHttpOptions *options)
 		while (done < n)
 		{
 			while (started < n && started - done < max_parallel)
-				start(&transfers[started++], options);
+			{
+				started++;
+				start(&transfers[started - 1], options);
+			}
 			wait_and_act(options->wait_event);
 			done += take_finished();
 		}

@@ -256,8 +256,9 @@ fm_s3_append(FmObjectWriter *writer, FmSlice bytes)
 }
 
 /*
- * After a repetition an answer may be to the first try's success: the id is
- * ours alone, so an object of that name and size is what we sent.
+ * A refusal may be due to our own success: libcurl and we send a request
+ * again after a connection broke.  The id is ours alone, so an object of that
+ * name and size is what we sent.
  */
 static bool
 is_there(FmObjectWriter *writer, uint64 size)
@@ -285,7 +286,7 @@ put_object(FmObjectWriter *writer)
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
 	if (request->http.status != 200 &&
 		!((request->http.status == 412 || request->http.status == 409) &&
-		  request->retries > 0 && is_there(writer, writer->used)))
+		  is_there(writer, writer->used)))
 		fm_s3_raise(writer->store, request, "write an object");
 	free_request(request);
 }

@@ -32,3 +32,9 @@ CREATE FUNCTION fm_test_read_as(row_value anyelement, descending bool[],
 	target record, OUT missing int, OUT complete bool, OUT before text,
 	OUT after text)
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+-- The value of the header "Authorization"; headers are "name:value".
+CREATE FUNCTION fm_test_sigv4(method text, path text, query text,
+  headers text[], payload text, at text, key text, secret text, region text,
+  service text)
+RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
