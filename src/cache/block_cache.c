@@ -321,6 +321,21 @@ fm_cache_search(const FmCacheKey *key, FmCacheKind kind, bool use,
 	return FM_CACHE_HIT;
 }
 
+bool
+fm_cache_contains(const FmCacheKey *key)
+{
+	uint32		hash = hash_key(key);
+	FmCachePartition *partition;
+	bool		found;
+
+	prepare();
+	partition = fm_cache_partition(hash);
+	LWLockAcquire(&partition->lock, LW_SHARED);
+	found = find_slot(hash, key) != 0;
+	LWLockRelease(&partition->lock);
+	return found;
+}
+
 static void
 free_memory(FmPinEntry *entry)
 {

@@ -37,6 +37,9 @@ typedef enum FmCacheResult
 	FM_CACHE_BUSY				/* somebody else loads it: wait, look again */
 } FmCacheResult;
 
+/* Is the block in the cache now?  Pins and counts nothing. */
+extern bool fm_cache_contains(const FmCacheKey *key);
+
 /*
  * Memory for the block that this pin is to load: a slot of the cache, or
  * backend memory if none can be had.  The caller fills size bytes.  May be

@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "engine/fetch.h"
+#include "engine/stage.h"
 #include "engine/switches.h"
 #include "format/block.h"
 #include "objstore/pg_alloc.h"
@@ -130,15 +131,25 @@ raise_out_of_object(FmFetch *fetch, const FmRunDesc *run, uint64 offset)
 						  &fault);
 }
 
-/* Reads one range of a run, or raises. */
-static void
-read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint32 size,
-		   uint8 *dest)
+/*
+ * The bytes of one range of a run: staged, or read into fetch_room, or an
+ * error.  "again": what was staged is not to be trusted.
+ */
+static const uint8 *
+read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
+		   bool again)
 {
+	const uint8 *staged = NULL;
+	uint8	   *dest;
 	FmReadRange range;
 	FmFault		fault;
 
 	CHECK_FOR_INTERRUPTS();
+	if (fetch->stage != NULL && !again)
+		staged = fm_stage_find(fetch->stage, run, offset, size);
+	if (staged != NULL)
+		return staged;
+	dest = fetch_room(size);
 	range.kind = FM_OBJECT_RUN;
 	range.id = run->id;
 	range.offset = offset;
@@ -160,6 +171,7 @@ read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint32 size,
 			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
 								  offset, &fault);
 	}
+	return dest;
 }
 
 /* The inside of a raw block. */
@@ -222,11 +234,12 @@ load_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
 	fetch_init();
 	for (tries = 1;; tries++)
 	{
-		uint8	   *room = fetch_room(handle.size);
+		const uint8 *stored = read_range(fetch, run, handle.offset,
+										 handle.size, tries > 1);
 
-		read_range(fetch, run, handle.offset, handle.size, room);
 		if (decode_into_pin(fetch, run, kind, handle,
-							fm_slice(room, handle.size), pin, &fault) == FM_OK)
+							fm_slice(stored, handle.size), pin,
+							&fault) == FM_OK)
 			break;
 		if (tries == FETCH_TRIES || fault.status != FM_CORRUPTION)
 		{
@@ -318,7 +331,7 @@ static void
 load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 {
 	uint64		start = run->tail_offset;
-	uint8	   *room;
+	const uint8 *room;
 	FmSlice		tail;
 	FmRunTail	parts;
 	FmFault		fault;
@@ -333,8 +346,7 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 		start = run->meta_offset;
 	for (tries = 1;; tries++)
 	{
-		room = fetch_room(run->size - start);
-		read_range(fetch, run, start, run->size - start, room);
+		room = read_range(fetch, run, start, run->size - start, tries > 1);
 		tail = fm_slice(room + (run->tail_offset - start),
 						run->size - run->tail_offset);
 		fault_offset = run->tail_offset;

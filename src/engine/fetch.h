@@ -19,6 +19,9 @@
 #include "format/run.h"
 #include "objstore/store.h"
 
+/* Bytes that were read ahead (engine/stage.h). */
+typedef struct FmStage FmStage;
+
 /* What every fetch of one table in one scan shares. */
 typedef struct FmFetch
 {
@@ -27,6 +30,7 @@ typedef struct FmFetch
 	FmStats    *stats;			/* never NULL */
 	uint64		version;		/* of HEAD: to tell "snapshot too old" */
 	bool		use;			/* count hits for the clock: not full scans */
+	FmStage    *stage;			/* is asked before the store; NULL: none */
 } FmFetch;
 
 /*

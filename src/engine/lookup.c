@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "engine/lookup.h"
+#include "engine/stage.h"
 #include "engine/switches.h"
 
 #define NO_PARTITION PG_UINT32_MAX
@@ -23,6 +24,7 @@ typedef struct LookupRun
 {
 	const FmRunDesc *desc;
 	bool		open;
+	bool		wanted;			/* to be opened by fm_lookup_read_ahead */
 	FmTopIndex	top;
 	uint32		partition_no;	/* of "partition"; NO_PARTITION: none */
 	FmPartition partition;
@@ -45,7 +47,9 @@ typedef struct LookupLevel
 
 struct FmLookup
 {
-	FmFetch    *fetch;
+	FmFetch		fetch;			/* of its own: it has its own stages */
+	FmStage    *index_stage;	/* NULL, both: the store is near */
+	FmStage    *block_stage;
 	MemoryContext context;
 	uint32		nlevels;
 	LookupLevel levels[FM_MAX_LEVELS];
@@ -66,14 +70,27 @@ add_level(FmLookup *lookup, const FmRunDesc *runs, uint32 nruns)
 	}
 }
 
+static FmLookup *
+create(FmFetch *fetch)
+{
+	FmLookup   *lookup = palloc0(sizeof(FmLookup));
+
+	lookup->fetch = *fetch;
+	lookup->context = CurrentMemoryContext;
+	if (!fetch->store->ops->is_near)
+	{
+		lookup->index_stage = fm_stage_create();
+		lookup->block_stage = fm_stage_create();
+	}
+	return lookup;
+}
+
 FmLookup *
 fm_lookup_create(FmFetch *fetch, const FmTable *table)
 {
-	FmLookup   *lookup = palloc0(sizeof(FmLookup));
+	FmLookup   *lookup = create(fetch);
 	uint32		i;
 
-	lookup->fetch = fetch;
-	lookup->context = CurrentMemoryContext;
 	for (i = 0; i < table->nlevels; i++)
 		add_level(lookup, table->levels[i].runs, table->levels[i].nruns);
 	return lookup;
@@ -82,10 +99,8 @@ fm_lookup_create(FmFetch *fetch, const FmTable *table)
 FmLookup *
 fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run)
 {
-	FmLookup   *lookup = palloc0(sizeof(FmLookup));
+	FmLookup   *lookup = create(fetch);
 
-	lookup->fetch = fetch;
-	lookup->context = CurrentMemoryContext;
 	add_level(lookup, run, 1);
 	return lookup;
 }
@@ -93,7 +108,8 @@ fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run)
 static void
 open_run(FmLookup *lookup, LookupRun *run)
 {
-	fm_fetch_top(lookup->fetch, run->desc, &run->top_pin);
+	lookup->fetch.stage = lookup->index_stage;
+	fm_fetch_top(&lookup->fetch, run->desc, &run->top_pin);
 	fm_top_index_open(fm_slice(run->top_pin.data, run->top_pin.size),
 					  &run->top);
 	if (run->partition_hints == NULL)
@@ -116,8 +132,9 @@ open_partition(FmLookup *lookup, LookupRun *run, uint32 p)
 	FmTopEntry	entry;
 
 	run->partition_no = NO_PARTITION;
+	lookup->fetch.stage = lookup->index_stage;
 	fm_top_index_entry(&run->top, p, &entry);
-	fm_fetch_block(lookup->fetch, run->desc, FM_BLOCK_PARTITION, entry.handle,
+	fm_fetch_block(&lookup->fetch, run->desc, FM_BLOCK_PARTITION, entry.handle,
 				   &run->partition_hints[p], &run->partition_pin);
 	fm_partition_open(fm_slice(run->partition_pin.data,
 							   run->partition_pin.size), &run->partition);
@@ -136,7 +153,12 @@ open_block(FmLookup *lookup, LookupRun *run, uint32 b)
 {
 	FmBlockHandle handle = fm_partition_block(&run->partition, b);
 
-	fm_fetch_block(lookup->fetch, run->desc, FM_BLOCK_DATA, handle,
+	lookup->fetch.stage = lookup->block_stage;
+	if (lookup->index_stage != NULL &&
+		fm_stage_find(lookup->index_stage, run->desc, handle.offset,
+					  handle.size) != NULL)
+		lookup->fetch.stage = lookup->index_stage;
+	fm_fetch_block(&lookup->fetch, run->desc, FM_BLOCK_DATA, handle,
 				   &run->block_hints[run->partition_no][b], &run->block_pin);
 	if (run->block_offset != handle.offset ||
 		run->block.base != run->block_pin.data)
@@ -169,7 +191,7 @@ search_run_from_start(FmLookup *lookup, LookupRun *run, FmSlice key,
 	uint32		i;
 	bool		equal;
 
-	lookup->fetch->stats->count[FM_RUNS_SEARCHED]++;
+	lookup->fetch.stats->count[FM_RUNS_SEARCHED]++;
 	for (p = 0; p < run->top.npartitions; p++)
 	{
 		open_partition(lookup, run, p);
@@ -190,7 +212,7 @@ static FmLookupResult
 search_run(FmLookup *lookup, LookupRun *run, FmSlice key, uint64 hash,
 		   FmSlice *row)
 {
-	uint64	   *count = lookup->fetch->stats->count;
+	uint64	   *count = lookup->fetch.stats->count;
 	bool		filtered = false;
 	bool		equal;
 	uint32		p;
@@ -256,10 +278,152 @@ level_search(const LookupLevel *level, FmSlice key)
 	return lo;
 }
 
+/* The run of a level whose bounds hold the key; NULL if there is none. */
+static LookupRun *
+run_of_level(LookupLevel *level, FmSlice key)
+{
+	uint32		i = level_search(level, key);
+
+	if (i == level->nruns ||
+		fm_slice_cmp(key, level->runs[i].desc->lower) < 0)
+		return NULL;
+	return &level->runs[i];
+}
+
+static bool
+is_in_bounds(const LookupRun *run, FmSlice key)
+{
+	return fm_slice_cmp(key, run->desc->lower) >= 0 &&
+		fm_slice_cmp(key, run->desc->upper) <= 0;
+}
+
+/* Calls the function for each run that can hold the key. */
+static void
+visit_runs(FmLookup *lookup, const FmLookupKey *key,
+		   void (*visit) (FmLookup *lookup, LookupRun *run,
+						  const FmLookupKey *key))
+{
+	LookupRun  *run;
+	uint32		l;
+	uint32		i;
+
+	for (l = 0; l < lookup->nlevels; l++)
+	{
+		LookupLevel *level = &lookup->levels[l];
+
+		if (l == 0)
+		{
+			for (i = 0; i < level->nruns; i++)
+			{
+				if (is_in_bounds(&level->runs[i], key->key))
+					visit(lookup, &level->runs[i], key);
+			}
+		}
+		else if ((run = run_of_level(level, key->key)) != NULL)
+			visit(lookup, run, key);
+	}
+}
+
+static void
+stage_run(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
+{
+	if (run->open || run->wanted)
+		return;
+	run->wanted = true;
+	fm_stage_add_top(lookup->index_stage, run->desc);
+}
+
+static void
+open_wanted_run(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
+{
+	if (!run->wanted)
+		return;
+	run->wanted = false;
+	open_run(lookup, run);
+}
+
+/* The partition that can hold the key; false if the run ends before it. */
+static bool
+find_partition(LookupRun *run, const FmLookupKey *key, uint32 *p)
+{
+	bool		equal;
+
+	*p = fm_key_table_search(&run->top.separators, key->key, &equal);
+	return *p < run->top.npartitions;
+}
+
+static void
+stage_partition(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
+{
+	FmTopEntry	entry;
+	uint32		p;
+
+	if (!find_partition(run, key, &p) || run->partition_no == p)
+		return;
+	fm_top_index_entry(&run->top, p, &entry);
+	fm_stage_add_block(lookup->index_stage, run->desc, entry.handle);
+}
+
+static void
+stage_block(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
+{
+	FmBlockHandle handle;
+	bool		equal;
+	uint32		p;
+	uint32		b;
+
+	if (!find_partition(run, key, &p))
+		return;
+	if (run->partition_no != p)
+		open_partition(lookup, run, p);
+	if (run->has_filter && fm_enable_filter &&
+		!fm_filter_probe(run->partition.filter, key->hash))
+		return;
+	b = fm_key_table_search(&run->partition.separators, key->key, &equal);
+	if (b >= run->partition.nblocks)
+		return;
+	handle = fm_partition_block(&run->partition, b);
+
+	/* A small run has come as a whole. */
+	if (fm_stage_find(lookup->index_stage, run->desc, handle.offset,
+					  handle.size) == NULL)
+		fm_stage_add_block(lookup->block_stage, run->desc, handle);
+}
+
+/*
+ * Three rounds at most, whatever the keys and runs: top indexes, partitions,
+ * blocks.  The counters show the requests, and what was hit only once, by
+ * the look-ups themselves.
+ */
+void
+fm_lookup_read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
+{
+	uint64	   *count = lookup->fetch.stats->count;
+	uint64		hits = count[FM_INDEX_PARTITIONS_HIT];
+	int			i;
+
+	if (lookup->index_stage == NULL || !fm_enable_sparse_index)
+		return;
+	fm_stage_reset(lookup->index_stage);
+	fm_stage_reset(lookup->block_stage);
+	for (i = 0; i < n; i++)
+		visit_runs(lookup, &keys[i], stage_run);
+	fm_stage_read(&lookup->fetch, &lookup->index_stage, 1);
+	for (i = 0; i < n; i++)
+		visit_runs(lookup, &keys[i], open_wanted_run);
+	for (i = 0; i < n; i++)
+		visit_runs(lookup, &keys[i], stage_partition);
+	fm_stage_read(&lookup->fetch, &lookup->index_stage, 1);
+	for (i = 0; i < n; i++)
+		visit_runs(lookup, &keys[i], stage_block);
+	fm_stage_read(&lookup->fetch, &lookup->block_stage, 1);
+	count[FM_INDEX_PARTITIONS_HIT] = hits;
+}
+
 FmLookupResult
 fm_lookup_find(FmLookup *lookup, FmSlice key, uint64 hash, FmSlice *row)
 {
-	uint64	   *count = lookup->fetch->stats->count;
+	uint64	   *count = lookup->fetch.stats->count;
 	FmLookupResult result;
 	LookupRun  *run;
 	uint32		l;
@@ -269,8 +433,7 @@ fm_lookup_find(FmLookup *lookup, FmSlice key, uint64 hash, FmSlice *row)
 	{
 		run = &lookup->levels[0].runs[i];
 		count[FM_RUNS_CONSIDERED]++;
-		if (fm_slice_cmp(key, run->desc->lower) < 0 ||
-			fm_slice_cmp(key, run->desc->upper) > 0)
+		if (!is_in_bounds(run, key))
 		{
 			count[FM_RUNS_OUT_OF_RANGE]++;
 			continue;
@@ -286,15 +449,14 @@ fm_lookup_find(FmLookup *lookup, FmSlice key, uint64 hash, FmSlice *row)
 		if (level->nruns == 0)
 			continue;
 		count[FM_RUNS_CONSIDERED] += level->nruns;
-		i = level_search(level, key);
-		if (i == level->nruns ||
-			fm_slice_cmp(key, level->runs[i].desc->lower) < 0)
+		run = run_of_level(level, key);
+		if (run == NULL)
 		{
 			count[FM_RUNS_OUT_OF_RANGE] += level->nruns;
 			continue;
 		}
 		count[FM_RUNS_OUT_OF_RANGE] += level->nruns - 1;
-		result = search_run(lookup, &level->runs[i], key, hash, row);
+		result = search_run(lookup, run, key, hash, row);
 		if (result != FM_LOOKUP_ABSENT)
 			return result;
 	}
@@ -319,5 +481,7 @@ fm_lookup_free(FmLookup *lookup)
 		}
 		pfree(lookup->levels[l].runs);
 	}
+	fm_stage_free(lookup->index_stage);
+	fm_stage_free(lookup->block_stage);
 	pfree(lookup);
 }

@@ -38,6 +38,23 @@ extern FmLookup *fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run);
 extern FmLookupResult fm_lookup_find(FmLookup *lookup, FmSlice key,
 									 uint64 hash, FmSlice *row);
 
+/* A key to look up. */
+typedef struct FmLookupKey
+{
+	FmSlice		key;
+	uint64		hash;
+} FmLookupKey;
+
+#define FM_LOOKUP_BATCH 256		/* keys that are worth asking for at once */
+
+/*
+ * Reads ahead what looking up these keys needs, with the requests for all
+ * keys and runs side by side; does nothing where the store is near.  What is
+ * read serves until the next call.
+ */
+extern void fm_lookup_read_ahead(FmLookup *lookup, const FmLookupKey *keys,
+								 int n);
+
 /* Releases the pins. */
 extern void fm_lookup_free(FmLookup *lookup);
 

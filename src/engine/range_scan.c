@@ -8,6 +8,9 @@
  * for each level below, own changes before all.  A scan holds one partition
  * and one block of each source, and none before its first entry is asked for.
  *
+ * Where the store is far away, a range scan finds the beginnings of all its
+ * sources together, and each source then reads ahead.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,13 +18,28 @@
 #include "miscadmin.h"
 
 #include "engine/range_scan.h"
+#include "engine/stage.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
+
+/*
+ * What is read ahead from a store that is far away, in bytes: the first
+ * window of blocks is small, as the scan may end soon, and each that follows
+ * is four times the one before.
+ */
+#define FIRST_WINDOW (16 * 1024)
+#define MAX_WINDOW (16 * 1024 * 1024)	/* of all sources of a scan */
+#define MIN_WINDOW (256 * 1024)
+#define INDEX_WINDOW (256 * 1024)
 
 struct FmRunScan
 {
 	FmMergeSource source;		/* must be first */
-	FmFetch    *fetch;
+	FmFetch		fetch;			/* of its own: it has its own stages */
+	FmStage    *block_stage;	/* NULL, both: the store is near */
+	FmStage    *index_stage;
+	uint64		window;			/* bytes of blocks to be read ahead next */
+	uint64		max_window;
 	const FmRunDesc *runs;		/* disjoint, ascending */
 	uint32		nruns;
 	bool		backward;
@@ -55,10 +73,52 @@ struct FmRangeScan
 	FmMerge    *merge;			/* else */
 };
 
+static const FmRunDesc *
+current_run(const FmRunScan *scan)
+{
+	return &scan->runs[scan->run_no];
+}
+
+/*
+ * Makes sure that a range, of blocks or of partitions, is staged, with what
+ * follows it in the scan's direction between first and end.
+ */
+static void
+read_ahead(FmRunScan *scan, FmStage *stage, FmBlockHandle handle,
+		   uint64 first, uint64 end, uint64 window)
+{
+	const FmRunDesc *run = current_run(scan);
+	uint64		from = handle.offset;
+	uint64		to = handle.offset + handle.size;
+
+	if (fm_stage_find(stage, run, handle.offset, handle.size) != NULL)
+		return;
+	fm_stage_reset(stage);
+	if (from < first || to > end)
+		return;					/* the fetch will tell what is wrong */
+	if (scan->backward)
+		from = to - Min(Max(window, handle.size), to - first);
+	else
+		to = from + Min(Max(window, handle.size), end - from);
+	fm_stage_add(stage, run, from, to - from);
+	fm_stage_read(&scan->fetch, &stage, 1);
+}
+
+static bool
+is_cached(const FmRunScan *scan, FmBlockHandle handle)
+{
+	FmCacheKey	key;
+
+	key.object = current_run(scan)->id;
+	key.offset = handle.offset;
+	return fm_cache_contains(&key);
+}
+
 static void
 open_top(FmRunScan *scan)
 {
-	fm_fetch_top(scan->fetch, &scan->runs[scan->run_no], &scan->top_pin);
+	scan->fetch.stage = scan->index_stage;
+	fm_fetch_top(&scan->fetch, current_run(scan), &scan->top_pin);
 	fm_top_index_open(fm_slice(scan->top_pin.data, scan->top_pin.size),
 					  &scan->top);
 }
@@ -69,7 +129,13 @@ open_partition(FmRunScan *scan)
 	FmTopEntry	entry;
 
 	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-	fm_fetch_block(scan->fetch, &scan->runs[scan->run_no], FM_BLOCK_PARTITION,
+	scan->fetch.stage = scan->index_stage;
+	if (scan->index_stage != NULL && scan->positioned &&
+		!is_cached(scan, entry.handle))
+		read_ahead(scan, scan->index_stage, entry.handle,
+				   current_run(scan)->meta_offset,
+				   current_run(scan)->tail_offset, INDEX_WINDOW);
+	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
 				   entry.handle, NULL, &scan->partition_pin);
 	fm_partition_open(fm_slice(scan->partition_pin.data,
 							   scan->partition_pin.size), &scan->partition);
@@ -78,8 +144,19 @@ open_partition(FmRunScan *scan)
 static void
 open_block(FmRunScan *scan)
 {
-	fm_fetch_block(scan->fetch, &scan->runs[scan->run_no], FM_BLOCK_DATA,
-				   fm_partition_block(&scan->partition, scan->block_no),
+	FmBlockHandle handle = fm_partition_block(&scan->partition,
+											  scan->block_no);
+
+	scan->fetch.stage = scan->block_stage;
+	if (scan->block_stage != NULL && !is_cached(scan, handle))
+	{
+		if (fm_stage_find(scan->block_stage, current_run(scan),
+						  handle.offset, handle.size) == NULL)
+			scan->window = Min(scan->window * 4, scan->max_window);
+		read_ahead(scan, scan->block_stage, handle, 0,
+				   current_run(scan)->meta_offset, scan->window);
+	}
+	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_DATA, handle,
 				   NULL, &scan->block_pin);
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
 					   &scan->block);
@@ -285,7 +362,14 @@ level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 	FmRunScan  *scan = palloc0(sizeof(FmRunScan));
 
 	scan->source.next = run_scan_next;
-	scan->fetch = fetch;
+	scan->fetch = *fetch;
+	if (!fetch->store->ops->is_near)
+	{
+		scan->block_stage = fm_stage_create();
+		scan->index_stage = fm_stage_create();
+		scan->window = FIRST_WINDOW / 4;
+		scan->max_window = MIN_WINDOW * 4;
+	}
 	scan->runs = runs;
 	scan->nruns = nruns;
 	scan->backward = backward;
@@ -311,6 +395,8 @@ void
 fm_run_scan_end(FmRunScan *scan)
 {
 	release_pins(scan);
+	fm_stage_free(scan->block_stage);
+	fm_stage_free(scan->index_stage);
 	pfree(scan);
 }
 
@@ -320,6 +406,80 @@ in_range(const FmRunDesc *run, FmSlice lower, FmSlice upper)
 {
 	return fm_slice_cmp(run->upper, lower) >= 0 &&
 		(upper.len == 0 || fm_slice_cmp(run->lower, upper) < 0);
+}
+
+/* The index of the partition, or block, where a scan begins. */
+static uint32
+first_child(const FmRunScan *scan, const FmKeyTable *separators, uint32 n)
+{
+	FmSlice		key = scan->backward ? scan->upper : scan->lower;
+	bool		equal;
+	uint32		i;
+
+	if (scan->backward && key.len == 0)
+		return n - 1;
+	i = fm_key_table_search(separators, key, &equal);
+	return Min(i, n - 1);
+}
+
+/*
+ * Stages what the sources need first, level by level of their runs' indexes.
+ * It is a guess where a run ends before the scan's bound.
+ */
+static void
+stage_beginnings(FmRangeScan *range, FmFetch *fetch)
+{
+	FmStage   **stages = palloc(sizeof(FmStage *) * Max(range->nscans, 1));
+	FmRunScan  *scan;
+	FmTopEntry	entry;
+	int			i;
+
+	for (i = 0; i < range->nscans; i++)
+	{
+		scan = range->scans[i];
+		scan->max_window = Max(MAX_WINDOW / range->nscans, MIN_WINDOW);
+		scan->run_no = scan->backward ? scan->nruns - 1 : 0;
+		stages[i] = scan->index_stage;
+		fm_stage_add_top(scan->index_stage, current_run(scan));
+	}
+	fm_stage_read(fetch, stages, range->nscans);
+	for (i = 0; i < range->nscans; i++)
+	{
+		scan = range->scans[i];
+		open_top(scan);
+		scan->partition_no = first_child(scan, &scan->top.separators,
+										 scan->top.npartitions);
+		fm_top_index_entry(&scan->top, scan->partition_no, &entry);
+		fm_stage_add_block(scan->index_stage, current_run(scan),
+						   entry.handle);
+	}
+	fm_stage_read(fetch, stages, range->nscans);
+	for (i = 0; i < range->nscans; i++)
+	{
+		FmBlockHandle handle;
+		const uint8 *staged;
+
+		scan = range->scans[i];
+		open_partition(scan);
+		stages[i] = scan->block_stage;
+		scan->block_no = first_child(scan, &scan->partition.separators,
+									 scan->partition.nblocks);
+		handle = fm_partition_block(&scan->partition, scan->block_no);
+		staged = fm_stage_find(scan->index_stage, current_run(scan),
+							   handle.offset, handle.size);
+		if (staged == NULL)
+			fm_stage_add_block(scan->block_stage, current_run(scan), handle);
+		else
+		{
+			/* The whole run came with its top index. */
+			fm_stage_free(scan->block_stage);
+			scan->block_stage = scan->index_stage;
+			scan->index_stage = fm_stage_create();
+			stages[i] = scan->block_stage;
+		}
+	}
+	fm_stage_read(fetch, stages, range->nscans);
+	pfree(stages);
 }
 
 FmRangeScan *
@@ -369,6 +529,8 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 	for (i = 0; i < (uint32) scan->nscans; i++)
 		sources[nsources++] = &scan->scans[i]->source;
 
+	if (!fetch->store->ops->is_near)
+		stage_beginnings(scan, fetch);
 	for (i = 0; i < (uint32) nsources; i++)
 		fm_check_status(sources[i]->next(sources[i]), "scan");
 	if (nsources == 1)

@@ -48,12 +48,6 @@ typedef struct ScanCondition
 	char		element_align;
 } ScanCondition;
 
-typedef struct ConditionKey
-{
-	FmSlice		key;
-	uint64		hash;
-} ConditionKey;
-
 typedef enum ScanMode
 {
 	SCAN_NOT_STARTED,
@@ -90,8 +84,8 @@ typedef struct FmScanState
 	ScanMode	mode;
 	FmAlloc		key_alloc;
 	FmBuf		key;			/* being encoded */
-	ConditionKey one_key;
-	ConditionKey *keys;			/* to look up, or prefixes of ranges */
+	FmLookupKey one_key;
+	FmLookupKey *keys;			/* to look up, or prefixes of ranges */
 	int			nkeys;
 	int			next_key;
 	FmRangeScan *range;			/* NULL between ranges */
@@ -251,7 +245,7 @@ set_one_key(FmScanState *scan)
 static int
 compare_keys(const void *a, const void *b)
 {
-	return fm_slice_cmp(((const ConditionKey *) a)->key, ((const ConditionKey *) b)->key);
+	return fm_slice_cmp(((const FmLookupKey *) a)->key, ((const FmLookupKey *) b)->key);
 }
 
 static bool put_conditions(ForeignScanState *node, FmScanState *scan, int from);
@@ -266,7 +260,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 	ScanCondition *c = &scan->conditions[at];
 	ArrayType  *array = DatumGetArrayTypeP(list);
 	size_t		prefix = scan->key.len;
-	ConditionKey *keys;
+	FmLookupKey *keys;
 	Datum	   *values;
 	bool	   *nulls;
 	int			n;
@@ -275,7 +269,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 
 	deconstruct_array(array, c->element_type, c->element_len, c->element_byval,
 					  c->element_align, &values, &nulls, &n);
-	keys = palloc(sizeof(ConditionKey) * Max(n, 1));
+	keys = palloc(sizeof(FmLookupKey) * Max(n, 1));
 	for (i = 0; i < n; i++)
 	{
 		uint8	   *copy;
@@ -293,7 +287,7 @@ put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
 		keys[nkeys].hash = fm_key_hash(keys[nkeys].key);
 		nkeys++;
 	}
-	qsort(keys, nkeys, sizeof(ConditionKey), compare_keys);
+	qsort(keys, nkeys, sizeof(FmLookupKey), compare_keys);
 	scan->keys = keys;
 	scan->nkeys = 0;
 	for (i = 0; i < nkeys; i++)
@@ -581,7 +575,7 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 	MemoryContextSwitchTo(old);
 }
 
-static ConditionKey *
+static FmLookupKey *
 take_next_key(FmScanState *scan)
 {
 	int			i = scan->next_key++;
@@ -634,15 +628,31 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 	}
 }
 
+/* Reads ahead for the keys that come next. */
+static void
+read_ahead(FmScanState *scan)
+{
+	int			n = Min(scan->nkeys - scan->next_key, FM_LOOKUP_BATCH);
+
+	fm_lookup_read_ahead(scan->lookup, scan->keys +
+						 (scan->backward ?
+						  scan->nkeys - scan->next_key - n : scan->next_key),
+						 n);
+}
+
 /* Looks the next key up, own changes first; false: no row. */
 static bool
 next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 {
 	while (scan->next_key < scan->nkeys)
 	{
-		ConditionKey *k = take_next_key(scan);
 		FmTableWrites *writes = fm_open_table_writes(scan->open);
 		FmBufferEntry own;
+		FmLookupKey *k;
+
+		if (scan->next_key % FM_LOOKUP_BATCH == 0)
+			read_ahead(scan);
+		k = take_next_key(scan);
 
 		*key = k->key;
 		if (writes != NULL &&

@@ -285,7 +285,7 @@ fm_manifest_last_seen(FmStore *store)
 {
 	HeadEntry  *entry = find_entry(store);
 
-	if (store->ops->head_is_near || entry->last == NULL ||
+	if (store->ops->is_near || entry->last == NULL ||
 		!entry->last->exists)
 		return fm_manifest_current(store);
 	fm_manifest_retain(entry->last);

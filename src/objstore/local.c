@@ -389,7 +389,7 @@ static const FmStoreOps local_ops = {
 	.cas_head = fm_local_cas_head,
 	.is_empty = local_is_empty,
 	.now = local_now,
-	.head_is_near = true,
+	.is_near = true,
 };
 
 /* Closes what is open when the store's context goes. */

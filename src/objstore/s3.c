@@ -19,7 +19,7 @@
 #include "objstore/s3.h"
 #include "objstore/sigv4.h"
 
-#define MAX_MERGED_SIZE (8 * 1024 * 1024)
+#define MAX_MERGED_SIZE (1024 * 1024)
 #define LIST_ROOM (64 * 1024)
 
 /* Ranges that one request reads. */
@@ -224,7 +224,7 @@ static const FmStoreOps s3_ops = {
 	.is_empty = s3_is_empty,
 	.now = s3_now,
 	.options_changed = s3_options_changed,
-	.head_is_near = false,
+	.is_near = false,
 };
 
 FmStore *

@@ -121,8 +121,11 @@ typedef struct FmStoreOps
 	/* The options, or the credentials, are others now; NULL: no matter. */
 	void		(*options_changed) (FmStore *store);
 
-	/* read_head makes no request while HEAD is unchanged. */
-	bool		head_is_near;
+	/*
+	 * Reading costs a system call: nothing is gained by reading ahead, and
+	 * read_head is cheap while HEAD is unchanged.
+	 */
+	bool		is_near;
 } FmStoreOps;
 
 typedef enum FmCredentialSource

@@ -1,0 +1,222 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage.c
+ *	  Bytes of runs that are read before they are asked for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "engine/stage.h"
+
+#define PIECE_SIZE (1024 * 1024)	/* of one request */
+#define SMALL_RUN_SIZE (128 * 1024) /* is read as a whole */
+
+typedef struct Segment
+{
+	FmId		run;
+	uint64		offset;
+	uint64		size;
+	uint8	   *data;
+	bool		wanted;			/* to be read */
+	bool		ready;
+} Segment;
+
+struct FmStage
+{
+	MemoryContext context;		/* holds the segments' bytes */
+	Segment    *segments;
+	int			nsegments;
+	int			max_segments;
+	uint64		size;
+};
+
+FmStage *
+fm_stage_create(void)
+{
+	FmStage    *stage = palloc0(sizeof(FmStage));
+
+	stage->context = AllocSetContextCreate(CurrentMemoryContext,
+										   "fusio_manifest stage",
+										   ALLOCSET_DEFAULT_SIZES);
+	stage->max_segments = 16;
+	stage->segments = palloc(sizeof(Segment) * stage->max_segments);
+	return stage;
+}
+
+void
+fm_stage_free(FmStage *stage)
+{
+	if (stage == NULL)
+		return;
+	MemoryContextDelete(stage->context);
+	pfree(stage->segments);
+	pfree(stage);
+}
+
+void
+fm_stage_reset(FmStage *stage)
+{
+	MemoryContextReset(stage->context);
+	stage->nsegments = 0;
+	stage->size = 0;
+}
+
+/* The segment that covers a range; NULL if there is none. */
+static const Segment *
+find_segment(const FmStage *stage, const FmId *run, uint64 offset,
+			 uint64 size)
+{
+	int			i;
+
+	/* What is needed next was mostly added last. */
+	for (i = stage->nsegments - 1; i >= 0; i--)
+	{
+		const Segment *segment = &stage->segments[i];
+
+		if (segment->offset <= offset &&
+			offset + size <= segment->offset + segment->size &&
+			fm_id_eq(&segment->run, run))
+			return segment;
+	}
+	return NULL;
+}
+
+const uint8 *
+fm_stage_find(const FmStage *stage, const FmRunDesc *run, uint64 offset,
+			  uint64 size)
+{
+	const Segment *segment = find_segment(stage, &run->id, offset, size);
+
+	return segment != NULL && segment->ready ?
+		segment->data + (offset - segment->offset) : NULL;
+}
+
+void
+fm_stage_add(FmStage *stage, const FmRunDesc *run, uint64 offset, uint64 size)
+{
+	Segment    *segment;
+
+	if (size == 0 || offset > run->size || size > run->size - offset ||
+		stage->size + size > FM_STAGE_MAX_SIZE ||
+		find_segment(stage, &run->id, offset, size) != NULL)
+		return;
+	if (stage->nsegments == stage->max_segments)
+	{
+		stage->max_segments *= 2;
+		stage->segments = repalloc(stage->segments,
+								   sizeof(Segment) * stage->max_segments);
+	}
+	segment = &stage->segments[stage->nsegments++];
+	segment->run = run->id;
+	segment->offset = offset;
+	segment->size = size;
+	segment->data = MemoryContextAllocHuge(stage->context, size);
+	segment->wanted = true;
+	segment->ready = false;
+	stage->size += size;
+}
+
+static bool
+is_cached(const FmRunDesc *run, uint64 offset)
+{
+	FmCacheKey	key;
+
+	key.object = run->id;
+	key.offset = offset;
+	return fm_cache_contains(&key);
+}
+
+void
+fm_stage_add_block(FmStage *stage, const FmRunDesc *run, FmBlockHandle handle)
+{
+	if (!is_cached(run, handle.offset))
+		fm_stage_add(stage, run, handle.offset, handle.size);
+}
+
+void
+fm_stage_add_top(FmStage *stage, const FmRunDesc *run)
+{
+	uint64		start = run->tail_offset;
+
+	if (is_cached(run, run->tail_offset) || run->meta_offset > run->size)
+		return;
+	if (run->size <= SMALL_RUN_SIZE)
+		start = 0;
+	else if (run->size - run->meta_offset <= FM_RUN_META_ONE_READ)
+		start = run->meta_offset;
+	fm_stage_add(stage, run, start, run->size - start);
+}
+
+/* The ranges of a segment's pieces. */
+static int
+cut_pieces(const Segment *segment, FmReadRange *ranges)
+{
+	uint64		at;
+	int			n = 0;
+
+	for (at = 0; at < segment->size; at += PIECE_SIZE)
+	{
+		ranges[n].kind = FM_OBJECT_RUN;
+		ranges[n].id = segment->run;
+		ranges[n].offset = segment->offset + at;
+		ranges[n].length = (uint32) Min(PIECE_SIZE, segment->size - at);
+		ranges[n++].dest = segment->data + at;
+	}
+	return n;
+}
+
+void
+fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
+{
+	FmReadRange *ranges;
+	uint64		size = 0;
+	int			max_ranges = 0;
+	int			n = 0;
+	int			s;
+	int			i;
+
+	for (s = 0; s < nstages; s++)
+		max_ranges += stages[s]->nsegments + stages[s]->size / PIECE_SIZE;
+	ranges = palloc(sizeof(FmReadRange) * Max(max_ranges, 1));
+	for (s = 0; s < nstages; s++)
+	{
+		for (i = 0; i < stages[s]->nsegments; i++)
+		{
+			Segment    *segment = &stages[s]->segments[i];
+
+			if (!segment->wanted)
+				continue;
+			n += cut_pieces(segment, &ranges[n]);
+			size += segment->size;
+		}
+	}
+	if (n > 0)
+	{
+		fetch->stats->count[FM_REQUESTS] +=
+			fetch->store->ops->read(fetch->store, ranges, n);
+		fetch->stats->count[FM_BYTES_REQUESTED] += size;
+	}
+	n = 0;
+	for (s = 0; s < nstages; s++)
+	{
+		for (i = 0; i < stages[s]->nsegments; i++)
+		{
+			Segment    *segment = &stages[s]->segments[i];
+			uint64		at;
+
+			if (!segment->wanted)
+				continue;
+			segment->wanted = false;
+			segment->ready = true;
+			for (at = 0; at < segment->size; at += PIECE_SIZE)
+			{
+				if (ranges[n++].result != FM_READ_OK)
+					segment->ready = false;
+			}
+		}
+	}
+	pfree(ranges);
+}
