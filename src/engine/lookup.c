@@ -50,6 +50,7 @@ struct FmLookup
 	FmFetch		fetch;			/* of its own: it has its own stages */
 	FmStage    *index_stage;	/* NULL, both: the store is near */
 	FmStage    *block_stage;
+	bool		cached_only;	/* do not read data blocks */
 	MemoryContext context;
 	uint32		nlevels;
 	LookupLevel levels[FM_MAX_LEVELS];
@@ -169,6 +170,17 @@ open_block(FmLookup *lookup, LookupRun *run, uint32 b)
 	}
 }
 
+/* Is block b of the current partition in the cache? */
+static bool
+block_is_cached(const LookupRun *run, uint32 b)
+{
+	FmCacheKey	key;
+
+	key.object = run->desc->id;
+	key.offset = fm_partition_block(&run->partition, b).offset;
+	return fm_cache_contains(&key);
+}
+
 static inline FmLookupResult
 entry_of_block(LookupRun *run, uint32 i, FmSlice *row)
 {
@@ -249,6 +261,8 @@ search_run(FmLookup *lookup, LookupRun *run, FmSlice key, uint64 hash,
 	i = fm_key_table_search(&run->partition.separators, key, &equal);
 	if (i < run->partition.nblocks)
 	{
+		if (lookup->cached_only && !block_is_cached(run, i))
+			return FM_LOOKUP_OPEN;
 		open_block(lookup, run, i);
 		i = fm_key_table_search(&run->block.keys, key, &equal);
 		if (equal)
@@ -461,6 +475,18 @@ fm_lookup_find(FmLookup *lookup, FmSlice key, uint64 hash, FmSlice *row)
 			return result;
 	}
 	return FM_LOOKUP_ABSENT;
+}
+
+FmLookupResult
+fm_lookup_find_cached(FmLookup *lookup, FmSlice key, uint64 hash,
+					  FmSlice *row)
+{
+	FmLookupResult result;
+
+	lookup->cached_only = lookup->index_stage != NULL;
+	result = fm_lookup_find(lookup, key, hash, row);
+	lookup->cached_only = false;
+	return result;
 }
 
 void

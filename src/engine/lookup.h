@@ -15,7 +15,8 @@ typedef enum FmLookupResult
 {
 	FM_LOOKUP_ABSENT,
 	FM_LOOKUP_ROW,
-	FM_LOOKUP_TOMBSTONE
+	FM_LOOKUP_TOMBSTONE,
+	FM_LOOKUP_OPEN				/* fm_lookup_find_cached: a read would tell */
 } FmLookupResult;
 
 typedef struct FmLookup FmLookup;
@@ -37,6 +38,10 @@ extern FmLookup *fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run);
  */
 extern FmLookupResult fm_lookup_find(FmLookup *lookup, FmSlice key,
 									 uint64 hash, FmSlice *row);
+
+/* The same, but reads no data block where the store is far away. */
+extern FmLookupResult fm_lookup_find_cached(FmLookup *lookup, FmSlice key,
+											uint64 hash, FmSlice *row);
 
 /* A key to look up. */
 typedef struct FmLookupKey

@@ -31,6 +31,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "engine/key_checks.h"
+#include "engine/key_text.h"
 #include "engine/lookup.h"
 #include "fdw/fdw.h"
 #include "fdw/table.h"
@@ -59,6 +61,8 @@ typedef struct ModifyState
 	FmFetch		fetch;
 	FmStats		stats;
 	FmLookup   *lookup;			/* NULL before the first look-up */
+	FmKeyChecks *checks;		/* made by the end of the statement; NULL:
+								 * each row is checked at once */
 	FmTableOptions *options;
 	AttrNumber *key_junk;		/* of UPDATE and DELETE, by key column */
 	AttrNumber	row_junk;		/* the old row, for RETURNING; else 0 */
@@ -144,6 +148,23 @@ fmPlanForeignModify(PlannerInfo *root, ModifyTable *plan, Index resultRelation,
 	return NIL;
 }
 
+/*
+ * May a duplicate be found after the row was inserted, by the end of the
+ * statement?  Not where somebody looks at single rows, nor where the end of
+ * the statement is not the end of the insertion.
+ */
+static bool
+may_put_off(EState *estate, ResultRelInfo *rinfo, const ModifyTable *plan)
+{
+	PlannedStmt *stmt = estate->es_plannedstmt; /* NULL: COPY */
+
+	return fmGetForeignModifyBatchSize(rinfo) > 1 &&
+		(plan == NULL || plan->withCheckOptionLists == NIL) &&
+		(stmt == NULL ||
+		 (stmt->commandType == CMD_INSERT && !stmt->hasReturning &&
+		  !stmt->hasModifyingCTE));
+}
+
 /* plan is NULL for COPY. */
 static ModifyState *
 create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
@@ -174,6 +195,8 @@ create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 		state->on_conflict = CONFLICT_SKIPS;
 	else
 		state->on_conflict = CONFLICT_RAISES;
+	if (state->on_conflict == CONFLICT_RAISES && may_put_off(estate, rinfo, plan))
+		state->checks = fm_key_checks_create();
 	rinfo->ri_FdwState = state;
 	return state;
 }
@@ -226,6 +249,8 @@ fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	MemoryContextSwitchTo(old);
 }
 
+static void run_checks(ModifyState *state);
+
 static void
 end_modify(ResultRelInfo *rinfo)
 {
@@ -233,6 +258,7 @@ end_modify(ResultRelInfo *rinfo)
 
 	if (state == NULL)
 		return;
+	run_checks(state);
 	if (state->lookup != NULL)
 		fm_lookup_free(state->lookup);
 	fm_stat_flush(RelationGetRelid(state->rel), &state->stats);
@@ -295,8 +321,8 @@ open_for_write(ModifyState *state)
 	MemoryContextSwitchTo(old);
 }
 
-static bool
-find_in_runs(ModifyState *state, FmSlice key, uint64 hash, FmSlice *row)
+static FmLookup *
+get_lookup(ModifyState *state)
 {
 	if (state->lookup == NULL)
 	{
@@ -305,7 +331,19 @@ find_in_runs(ModifyState *state, FmSlice key, uint64 hash, FmSlice *row)
 		state->lookup = fm_lookup_create(&state->fetch, state->open->table);
 		MemoryContextSwitchTo(old);
 	}
-	return fm_lookup_find(state->lookup, key, hash, row) == FM_LOOKUP_ROW;
+	return state->lookup;
+}
+
+static bool
+find_in_runs(ModifyState *state, FmSlice key, uint64 hash, FmSlice *row)
+{
+	FmLookup   *lookup = get_lookup(state);
+	FmLookupKey one;
+
+	one.key = key;
+	one.hash = hash;
+	fm_lookup_read_ahead(lookup, &one, 1);
+	return fm_lookup_find(lookup, key, hash, row) == FM_LOOKUP_ROW;
 }
 
 /* Looks among own changes; false if the key is not touched by them. */
@@ -344,12 +382,26 @@ note_skipped(ModifyState *state, FmSlice key, uint64 hash)
 		fm_read_set_add_key(reads, key, hash);
 }
 
+/* "a, b" */
+static char *
+key_names(ModifyState *state)
+{
+	TupleDesc	desc = RelationGetDescr(state->rel);
+	StringInfoData names;
+	int			i;
+
+	initStringInfo(&names);
+	for (i = 0; i < state->options->nkeys; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 NameStr(TupleDescAttr(desc, state->options->key_attnums[i] - 1)->attname));
+	return names.data;
+}
+
 /* "Key (a, b)=(1, x) already exists.", as a detail inside ereport. */
 static int
 errdetail_key(ModifyState *state, TupleTableSlot *slot)
 {
 	TupleDesc	desc = RelationGetDescr(state->rel);
-	StringInfoData names;
 	StringInfoData values;
 	int			i;
 
@@ -357,7 +409,6 @@ errdetail_key(ModifyState *state, TupleTableSlot *slot)
 	if (pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
 						  ACL_SELECT) != ACLCHECK_OK)
 		return 0;
-	initStringInfo(&names);
 	initStringInfo(&values);
 	for (i = 0; i < state->options->nkeys; i++)
 	{
@@ -369,13 +420,12 @@ errdetail_key(ModifyState *state, TupleTableSlot *slot)
 		bool		varlena;
 
 		getTypeOutputInfo(att->atttypid, &output, &varlena);
-		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
-						 NameStr(att->attname));
 		appendStringInfo(&values, "%s%s", i > 0 ? ", " : "",
 						 isnull ? "null" : OidOutputFunctionCall(output,
 																 value));
 	}
-	return errdetail("Key (%s)=(%s) already exists.", names.data, values.data);
+	return errdetail("Key (%s)=(%s) already exists.", key_names(state),
+					 values.data);
 }
 
 static void
@@ -387,6 +437,50 @@ raise_duplicate(ModifyState *state, TupleTableSlot *slot)
 					RelationGetRelationName(state->rel)),
 			 errdetail_key(state, slot),
 			 errtable(state->rel)));
+}
+
+/* Makes the checks that were put off. */
+static void
+run_checks(ModifyState *state)
+{
+	const FmLookupKey *found;
+
+	if (state->checks == NULL || state->open == NULL)
+		return;
+	found = fm_key_checks_run(state->checks, get_lookup(state));
+	if (found != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
+						RelationGetRelationName(state->rel)),
+				 pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
+								   ACL_SELECT) != ACLCHECK_OK ? 0 :
+				 errdetail("Key (%s)=(%s) already exists.",
+						   key_names(state),
+						   fm_key_to_text(state->open->codec, found->key)),
+				 errtable(state->rel)));
+}
+
+/*
+ * Is a key that is inserted there already?  Where the answer needs a read of
+ * a store that is far away, the check may be put off.
+ */
+static bool
+key_is_taken(ModifyState *state, FmSlice key, uint64 hash)
+{
+	FmLookupResult result;
+	FmSlice		row;
+	bool		exists;
+
+	if (find_own(state, key, hash, &exists))
+		return exists;
+	if (state->checks == NULL)
+		return find_in_runs(state, key, hash, &row);
+	result = fm_lookup_find_cached(get_lookup(state), key, hash, &row);
+	if (result == FM_LOOKUP_OPEN &&
+		fm_key_checks_add(state->checks, key, hash))
+		run_checks(state);
+	return result == FM_LOOKUP_ROW;
 }
 
 /* PostgreSQL leaves constraints of foreign tables to their wrapper. */
@@ -439,7 +533,7 @@ fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	key = fm_buf_slice(&state->key);
 	hash = fm_key_hash(key);
 	if (state->on_conflict != CONFLICT_REPLACES &&
-		key_exists(state, key, hash))
+		key_is_taken(state, key, hash))
 	{
 		if (state->on_conflict == CONFLICT_SKIPS)
 		{
@@ -464,7 +558,9 @@ compare_batch_rows(const void *a, const void *b)
 static void
 find_batch_in_runs(ModifyState *state, BatchRow *rows, int n)
 {
+	FmLookup   *lookup = get_lookup(state);
 	BatchRow   *sorted[BATCH_ROWS];
+	FmLookupKey keys[BATCH_ROWS];
 	FmSlice		row;
 	int			i;
 
@@ -472,8 +568,22 @@ find_batch_in_runs(ModifyState *state, BatchRow *rows, int n)
 		sorted[i] = &rows[i];
 	qsort(sorted, n, sizeof(BatchRow *), compare_batch_rows);
 	for (i = 0; i < n; i++)
-		sorted[i]->in_run = find_in_runs(state, sorted[i]->key,
-										 sorted[i]->hash, &row);
+	{
+		keys[i].key = sorted[i]->key;
+		keys[i].hash = sorted[i]->hash;
+	}
+	if (state->checks == NULL)
+		fm_lookup_read_ahead(lookup, keys, n);
+	for (i = 0; i < n; i++)
+	{
+		if (state->checks == NULL)
+			sorted[i]->in_run = fm_lookup_find(lookup, keys[i].key,
+											   keys[i].hash,
+											   &row) == FM_LOOKUP_ROW;
+		else
+			sorted[i]->in_run = key_is_taken(state, keys[i].key,
+											 keys[i].hash);
+	}
 }
 
 /* Those that were inserted are in an array of their own. */
