@@ -35,6 +35,20 @@ AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION fusio_manifest_head(name) IS
   'what HEAD of a server''s store says';
 
+CREATE FUNCTION fusio_manifest_check_server(server name, OUT probe text,
+  OUT ok boolean, OUT observed text, OUT meaning text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION fusio_manifest_check_server(name) IS
+  'tries what commits to a server''s store rely on';
+
+CREATE FUNCTION fusio_manifest_whoami(server name, OUT source text,
+  OUT expires timestamptz, OUT endpoint text, OUT region text)
+RETURNS record
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION fusio_manifest_whoami(name) IS
+  'where the credentials for a server come from, and when they expire';
+
 CREATE FUNCTION fusio_manifest_cache_reset() RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION fusio_manifest_cache_reset() IS

@@ -75,6 +75,18 @@ fm_owns_table(Oid relid, Oid roleid)
 }
 
 static inline bool
+fm_may_use_server(Oid serverid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, roleid,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(serverid, roleid,
+									  ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
 fm_owns_server(Oid serverid, Oid roleid)
 {
 #if PG_VERSION_NUM >= 160000

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
@@ -36,6 +37,8 @@ PG_FUNCTION_INFO_V1(fusio_manifest_create_table);
 PG_FUNCTION_INFO_V1(fusio_manifest_compact);
 PG_FUNCTION_INFO_V1(fusio_manifest_runs);
 PG_FUNCTION_INFO_V1(fusio_manifest_head);
+PG_FUNCTION_INFO_V1(fusio_manifest_check_server);
+PG_FUNCTION_INFO_V1(fusio_manifest_whoami);
 PG_FUNCTION_INFO_V1(fusio_manifest_cache_reset);
 PG_FUNCTION_INFO_V1(fusio_manifest_cache_counters);
 PG_FUNCTION_INFO_V1(fusio_manifest_table_counters);
@@ -203,26 +206,107 @@ fusio_manifest_runs(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* The store of a server of ours. */
+static FmStore *
+open_server(const char *name, ForeignServer **server)
+{
+	FmStoreOptions options;
+
+	*server = GetForeignServerByName(name, false);
+	if (!is_ours(GetFdwRoutineByServerId((*server)->serverid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a server of \"fusio_manifest\"", name)));
+	fm_server_options(*server, &options);
+	return fm_open_store(&options, InvalidOid);
+}
+
+static void
+check_server_owner(const char *name)
+{
+	if (!fm_owns_server(get_foreign_server_oid(name, false), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, name);
+}
+
 /* fusio_manifest_head(server name): NULL if the store has no HEAD */
 Datum
 fusio_manifest_head(PG_FUNCTION_ARGS)
 {
 	char	   *name = NameStr(*PG_GETARG_NAME(0));
-	ForeignServer *server = GetForeignServerByName(name, false);
-	FmStoreOptions options;
+	ForeignServer *server;
 	FmManifest *manifest;
 
-	if (!is_ours(GetFdwRoutineByServerId(server->serverid)))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a server of \"fusio_manifest\"", name)));
-	if (!fm_owns_server(server->serverid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FOREIGN_SERVER, name);
-	fm_server_options(server, &options);
-	manifest = fm_manifest_current(fm_open_store(&options, InvalidOid));
+	check_server_owner(name);
+	manifest = fm_manifest_current(open_server(name, &server));
 	if (!manifest->exists)
 		PG_RETURN_NULL();
 	PG_RETURN_JSONB_P(fm_head_to_jsonb(manifest->head));
+}
+
+/* fusio_manifest_check_server(server name): one row a probe */
+Datum
+fusio_manifest_check_server(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FmProbe		probes[FM_MAX_PROBES];
+	ForeignServer *server;
+	FmStore    *store;
+	int			n;
+	int			i;
+
+	prevent_reading_only("fusio_manifest_check_server()");
+	check_server_owner(name);
+	InitMaterializedSRF(fcinfo, 0);
+	store = open_server(name, &server);
+	if (store->ops->probe == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("there is nothing to be probed in a directory")));
+	n = store->ops->probe(store, probes);
+	for (i = 0; i < n; i++)
+	{
+		Datum		values[4];
+		bool		isnull[4] = {false};
+
+		values[0] = CStringGetTextDatum(probes[i].name);
+		values[1] = BoolGetDatum(probes[i].ok);
+		values[2] = CStringGetTextDatum(probes[i].observed);
+		values[3] = CStringGetTextDatum(probes[i].meaning);
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 isnull);
+	}
+	return (Datum) 0;
+}
+
+/* fusio_manifest_whoami(server name): source, expires, endpoint, region */
+Datum
+fusio_manifest_whoami(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	FmStoreIdentity identity;
+	ForeignServer *server;
+	FmStore    *store;
+	TupleDesc	desc;
+	Datum		values[4];
+	bool		isnull[4] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	store = open_server(name, &server);
+	if (!fm_may_use_server(server->serverid, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
+	store->ops->who(store, &identity);
+	values[0] = CStringGetTextDatum(identity.source);
+	values[1] = TimestampTzGetDatum(identity.expires);
+	isnull[1] = TIMESTAMP_IS_NOEND(identity.expires);
+	isnull[2] = identity.endpoint == NULL;
+	isnull[3] = identity.region == NULL;
+	if (!isnull[2])
+		values[2] = CStringGetTextDatum(identity.endpoint);
+	if (!isnull[3])
+		values[3] = CStringGetTextDatum(identity.region);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, isnull)));
 }
 
 /* fusio_manifest_cache_reset() */

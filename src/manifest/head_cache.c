@@ -402,6 +402,31 @@ encode_empty_head(void)
 	return fm_buf_slice(&buf);
 }
 
+/* A store that does not hold what commits rely on gets none. */
+static void
+check_probes(FmStore *store)
+{
+	FmProbe		probes[FM_MAX_PROBES];
+	int			n;
+	int			i;
+
+	if (store->ops->probe == NULL)
+		return;
+	n = store->ops->probe(store, probes);
+	for (i = 0; i < n; i++)
+	{
+		if (probes[i].required && !probes[i].ok)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("server \"%s\" is not fit for writing",
+							store->options.servername),
+					 errdetail("Probe \"%s\" failed (%s): %s.",
+							   probes[i].name, probes[i].observed,
+							   probes[i].meaning),
+					 errhint("See fusio_manifest_check_server().")));
+	}
+}
+
 /*
  * Whatever the compare-and-swap answers, what is there afterwards counts: if
  * it was lost, somebody else's HEAD does as well.  An empty HEAD that a crash
@@ -420,6 +445,8 @@ fm_manifest_create_head(FmStore *store, TimestampTz deadline)
 		fm_manifest_release(manifest);
 		if (exists)
 			return;
+		if (i == 0)
+			check_probes(store);
 		(void) store->ops->cas_head(store, NULL, encode_empty_head(),
 									deadline);
 		CHECK_FOR_INTERRUPTS();

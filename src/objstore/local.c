@@ -378,6 +378,14 @@ local_now(FmStore *store)
 		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
+static void
+local_who(FmStore *store, FmStoreIdentity * identity)
+{
+	memset(identity, 0, sizeof(*identity));
+	identity->source = "operating system user of the server";
+	identity->expires = DT_NOEND;
+}
+
 static const FmStoreOps local_ops = {
 	.read = local_read,
 	.create = fm_local_create_object,
@@ -389,6 +397,7 @@ static const FmStoreOps local_ops = {
 	.cas_head = fm_local_cas_head,
 	.is_empty = local_is_empty,
 	.now = local_now,
+	.who = local_who,
 	.is_near = true,
 };
 

@@ -160,16 +160,19 @@ s3_read(FmStore *base, FmReadRange *ranges, int n)
 	return ngroups;
 }
 
+/* What probes left behind is not a store's. */
 static bool
 s3_is_empty(FmStore *base)
 {
 	FmS3Store  *store = (FmS3Store *) base;
 	FmS3Request *request = palloc0(sizeof(FmS3Request));
 	StringInfoData query;
+	char	   *listing;
+	char	   *probes;
 	bool		empty;
 
 	initStringInfo(&query);
-	appendStringInfoString(&query, "list-type=2&max-keys=1&prefix=");
+	appendStringInfoString(&query, "delimiter=%2F&list-type=2&max-keys=2&prefix=");
 	fm_uri_encode(&query, store->prefix, false);
 	request->method = "GET";
 	request->query = query.data;
@@ -178,11 +181,29 @@ s3_is_empty(FmStore *base)
 	fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
 	if (request->http.status != 200)
 		fm_s3_raise(store, request, "list objects");
-	empty = strstr((char *) request->http.dest, "<Key>") == NULL;
+	listing = (char *) request->http.dest;
+	probes = strstr(listing, "<CommonPrefixes>");
+	empty = strstr(listing, "<Key>") == NULL &&
+		(probes == NULL ||
+		 (strstr(probes + 1, "<CommonPrefixes>") == NULL &&
+		  strstr(probes, ".probe/<") != NULL));
 	pfree(request->http.dest);
 	pfree(query.data);
 	pfree(request);
 	return empty;
+}
+
+static void
+s3_who(FmStore *base, FmStoreIdentity * identity)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	const FmCredentials *credentials = fm_s3_credentials(store);
+
+	identity->source = pstrdup(credentials->source);
+	identity->expires = credentials->expires;
+	identity->endpoint = psprintf("%s://%s%s", store->scheme, store->host,
+								  store->path_prefix);
+	identity->region = pstrdup(store->region);
 }
 
 /* The server's clock where an answer has shown it, else ours. */
@@ -223,6 +244,8 @@ static const FmStoreOps s3_ops = {
 	.cas_head = fm_s3_cas_head,
 	.is_empty = s3_is_empty,
 	.now = s3_now,
+	.probe = fm_s3_probe,
+	.who = s3_who,
 	.options_changed = s3_options_changed,
 	.is_near = false,
 };

@@ -110,6 +110,16 @@ extern void fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 							   FmWaitEvent wait_event);
 
+/*
+ * Sends n requests side by side, once and without any retry; http.outcome
+ * tells what came of each.
+ */
+extern void fm_s3_send(FmS3Store *store, FmS3Request *requests, int n,
+					   FmWaitEvent wait_event);
+
+/* The credentials to be used now; never NULL. */
+extern const FmCredentials *fm_s3_credentials(FmS3Store *store);
+
 /* Raises for an answer that is not expected; "what" was tried to be done. */
 FM_NORETURN extern void fm_s3_raise(FmS3Store *store,
 									const FmS3Request *request,
@@ -134,6 +144,9 @@ extern void fm_s3_free_tag(FmStore *store, FmHeadTag *tag);
 extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  const FmHeadIdentity *expected,
 								  FmSlice bytes, TimestampTz deadline);
+
+/* s3_probe.c */
+extern int	fm_s3_probe(FmStore *store, FmProbe probes[FM_MAX_PROBES]);
 
 /* s3_writer.c */
 

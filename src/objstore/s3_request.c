@@ -93,8 +93,8 @@ fm_s3_xml_text(const char *xml, const char *element)
 	return text.data;
 }
 
-static const FmCredentials *
-get_credentials(FmS3Store *store)
+const FmCredentials *
+fm_s3_credentials(FmS3Store *store)
 {
 	FmCredentials *old = store->credentials;
 
@@ -126,7 +126,7 @@ signing_time(FmS3Store *store)
 static void
 sign(FmS3Store *store, FmS3Request *request)
 {
-	const FmCredentials *credentials = get_credentials(store);
+	const FmCredentials *credentials = fm_s3_credentials(store);
 	int			max_headers = request->nheaders + 8;
 	FmSigv4Header *headers = palloc(sizeof(FmSigv4Header) * max_headers);
 	const char **lines = palloc0(sizeof(char *) * max_headers);
@@ -451,6 +451,24 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 			fm_s3_raise(store, pending[0], "get an answer in time");
 	}
 	pfree(pending);
+}
+
+void
+fm_s3_send(FmS3Store *store, FmS3Request *requests, int n,
+		   FmWaitEvent wait_event)
+{
+	FmS3Request **all = palloc(sizeof(FmS3Request *) * n);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		all[i] = &requests[i];
+	send_requests(store, all, n, wait_event);
+	for (i = 0; i < n; i++)
+	{
+		note_error(&requests[i]);
+		note_date(store, &requests[i].http);
+	}
+	pfree(all);
 }
 
 void

@@ -72,6 +72,26 @@ typedef enum FmCasResult
 /* A revalidation handle for HEAD: owned by the caller, opaque to it. */
 typedef struct FmHeadTag FmHeadTag;
 
+#define FM_MAX_PROBES 16
+
+/* Something that commits rely on, and what the store did. */
+typedef struct FmProbe
+{
+	const char *name;
+	bool		ok;
+	bool		required;		/* the store is read-only for us without it */
+	const char *observed;
+	const char *meaning;
+}			FmProbe;
+
+typedef struct FmStoreIdentity
+{
+	const char *source;			/* of the credentials */
+	TimestampTz expires;		/* DT_NOEND: never, as far as is known */
+	const char *endpoint;		/* NULL: a directory; so is region */
+	const char *region;
+}			FmStoreIdentity;
+
 typedef struct FmStoreOps
 {
 	/* Reads n ranges, of any objects; returns the requests that it took. */
@@ -117,6 +137,15 @@ typedef struct FmStoreOps
 
 	/* Microseconds since 1970 by the store's clock. */
 	int64		(*now) (FmStore *store);
+
+	/*
+	 * Tries what commits rely on; the number of probes.  NULL: nothing is to
+	 * be tried.  Raises if the store cannot be used at all.
+	 */
+	int			(*probe) (FmStore *store, FmProbe probes[FM_MAX_PROBES]);
+
+	/* Who we are to the store, in the current memory context. */
+	void		(*who) (FmStore *store, FmStoreIdentity * identity);
 
 	/* The options, or the credentials, are others now; NULL: no matter. */
 	void		(*options_changed) (FmStore *store);
