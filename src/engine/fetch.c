@@ -23,6 +23,7 @@
 #include "engine/stage.h"
 #include "engine/switches.h"
 #include "format/block.h"
+#include "objstore/clock.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
@@ -131,6 +132,20 @@ raise_out_of_object(FmFetch *fetch, const FmRunDesc *run, uint64 offset)
 						  &fault);
 }
 
+void
+fm_fetch_read(FmFetch *fetch, FmReadRange *ranges, int n)
+{
+	const FmStoreOps *ops = fetch->store->ops;
+	int64		start_us = ops->is_near ? 0 : fm_monotonic_us();
+	int			i;
+
+	count(fetch, FM_REQUESTS, ops->read(fetch->store, ranges, n));
+	for (i = 0; i < n; i++)
+		count(fetch, FM_BYTES_REQUESTED, ranges[i].length);
+	if (!ops->is_near)
+		fetch->stats->wait_us += fm_monotonic_us() - start_us;
+}
+
 /*
  * The bytes of one range of a run: staged, or read into fetch_room, or an
  * error.  "again": what was staged is not to be trusted.
@@ -155,8 +170,7 @@ read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
 	range.offset = offset;
 	range.length = size;
 	range.dest = dest;
-	count(fetch, FM_BYTES_REQUESTED, size);
-	count(fetch, FM_REQUESTS, fetch->store->ops->read(fetch->store, &range, 1));
+	fm_fetch_read(fetch, &range, 1);
 	switch (range.result)
 	{
 		case FM_READ_OK:

@@ -172,7 +172,6 @@ void
 fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
 {
 	FmReadRange *ranges;
-	uint64		size = 0;
 	int			max_ranges = 0;
 	int			n = 0;
 	int			s;
@@ -190,15 +189,10 @@ fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
 			if (!segment->wanted)
 				continue;
 			n += cut_pieces(segment, &ranges[n]);
-			size += segment->size;
 		}
 	}
 	if (n > 0)
-	{
-		fetch->stats->count[FM_REQUESTS] +=
-			fetch->store->ops->read(fetch->store, ranges, n);
-		fetch->stats->count[FM_BYTES_REQUESTED] += size;
-	}
+		fm_fetch_read(fetch, ranges, n);
 	n = 0;
 	for (s = 0; s < nstages; s++)
 	{

@@ -30,6 +30,7 @@ typedef enum FmCounter
 typedef struct FmStats
 {
 	uint64		count[FM_NCOUNTERS];
+	uint64		wait_us;		/* for answers of a store that is far away */
 } FmStats;
 
 /* "Runs Considered" and "runs_considered". */

@@ -20,6 +20,7 @@ fmExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	const FmStats *stats = fm_scan_stats(node);
+	const FmStore *store = fm_scan_store(node);
 	int			i;
 
 	if (plan->fdw_recheck_quals != NIL)
@@ -39,4 +40,11 @@ fmExplainForeignScan(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyUInteger(fm_counter_titles[i],
 								i == FM_BYTES_REQUESTED ? "bytes" : NULL,
 								stats->count[i], es);
+	if (!es->verbose || store == NULL || store->ops->is_near)
+		return;
+	ExplainPropertyFloat("Waiting Time", "ms", stats->wait_us / 1000.0, 3,
+						 es);
+	ExplainPropertyFloat("Request Price", "USD",
+						 stats->count[FM_REQUESTS] * store->ops->read_price,
+						 7, es);
 }

@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "engine/stat.h"
+#include "objstore/store.h"
 
 /* plan.c */
 extern void fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
@@ -47,6 +48,9 @@ extern void fmInitializeWorkerForeignScan(ForeignScanState *node,
 
 /* What a running scan has counted; NULL before it runs. */
 extern const FmStats *fm_scan_stats(ForeignScanState *node);
+
+/* The store that a scan reads; NULL if it has not begun to. */
+extern FmStore *fm_scan_store(ForeignScanState *node);
 
 /* analyze.c */
 extern bool fmAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func,

@@ -803,5 +803,14 @@ fm_scan_stats(ForeignScanState *node)
 	for (i = 0; i < FM_NCOUNTERS; i++)
 		scan->total.count[i] = scan->stats.count[i] +
 			scan->of_workers.count[i];
+	scan->total.wait_us = scan->stats.wait_us;
 	return &scan->total;
+}
+
+FmStore *
+fm_scan_store(ForeignScanState *node)
+{
+	FmScanState *scan = node->fdw_state;
+
+	return scan == NULL || scan->open == NULL ? NULL : scan->open->store;
 }

@@ -22,6 +22,9 @@
 #define MAX_MERGED_SIZE (1024 * 1024)
 #define LIST_ROOM (64 * 1024)
 
+/* Amazon's list price, Standard class, us-east-1, 2026-11: $0.40 a million. */
+#define GET_PRICE 0.0000004
+
 /* Ranges that one request reads. */
 typedef struct RangeGroup
 {
@@ -248,6 +251,7 @@ static const FmStoreOps s3_ops = {
 	.who = s3_who,
 	.options_changed = s3_options_changed,
 	.is_near = false,
+	.read_price = GET_PRICE,
 };
 
 FmStore *

@@ -155,6 +155,7 @@ typedef struct FmStoreOps
 	 * read_head is cheap while HEAD is unchanged.
 	 */
 	bool		is_near;
+	double		read_price;		/* US dollars that a read request costs */
 } FmStoreOps;
 
 typedef enum FmCredentialSource
