@@ -34,7 +34,7 @@ fm_key_checks_create(void)
 }
 
 bool
-fm_key_checks_add(FmKeyChecks * checks, FmSlice key, uint64 hash)
+fm_key_checks_add(FmKeyChecks *checks, FmSlice key, uint64 hash)
 {
 	uint8	   *copy;
 
@@ -52,7 +52,7 @@ fm_key_checks_add(FmKeyChecks * checks, FmSlice key, uint64 hash)
 }
 
 const FmLookupKey *
-fm_key_checks_run(FmKeyChecks * checks, FmLookup *lookup)
+fm_key_checks_run(FmKeyChecks *checks, FmLookup *lookup)
 {
 	FmSlice		row;
 	int			i;

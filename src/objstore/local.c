@@ -379,7 +379,7 @@ local_now(FmStore *store)
 }
 
 static void
-local_who(FmStore *store, FmStoreIdentity * identity)
+local_who(FmStore *store, FmStoreIdentity *identity)
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->source = "operating system user of the server";

@@ -197,7 +197,7 @@ s3_is_empty(FmStore *base)
 }
 
 static void
-s3_who(FmStore *base, FmStoreIdentity * identity)
+s3_who(FmStore *base, FmStoreIdentity *identity)
 {
 	FmS3Store  *store = (FmS3Store *) base;
 	const FmCredentials *credentials = fm_s3_credentials(store);

@@ -19,6 +19,7 @@
 #include "objstore/sigv4.h"
 
 #define RACERS 8
+#define PROBE_TRIES 3
 #define NO_OBJECT "\"00000000000000000000000000000000\""
 #define MAX_CLOCK_OFFSET_S (5 * 60)
 
@@ -28,10 +29,12 @@ typedef struct Probing
 	char	   *name;			/* of the object that is tried with */
 	FmProbe    *probes;
 	int			n;
-}			Probing;
+	bool		disturbed;		/* a failure that may pass told nothing */
+	bool		unsafe;			/* two writers have won a race */
+} Probing;
 
 static FmProbe *
-add_probe(Probing * p, const char *name, bool ok, bool required,
+add_probe(Probing *p, const char *name, bool ok, bool required,
 		  const char *meaning)
 {
 	FmProbe    *probe = &p->probes[p->n++];
@@ -55,7 +58,7 @@ observed_answer(const FmS3Request *request)
 }
 
 static FmS3Request *
-make_request(Probing * p, const char *method, const char *name,
+make_request(Probing *p, const char *method, const char *name,
 			 const char *body)
 {
 	FmS3Request *request = palloc0(sizeof(FmS3Request));
@@ -69,9 +72,16 @@ make_request(Probing * p, const char *method, const char *name,
 	return request;
 }
 
+static bool
+is_disturbance(const FmS3Request *request)
+{
+	return request->http.outcome != FM_HTTP_ANSWERED ||
+		request->http.status >= 500 || request->http.status == 429;
+}
+
 /* A PUT under a condition: sent once. */
 static FmS3Request *
-put(Probing * p, const char *name, const char *body, const char *condition,
+put(Probing *p, const char *name, const char *body, const char *condition,
 	const char *value)
 {
 	FmS3Request *request = make_request(p, "PUT", name, body);
@@ -79,6 +89,7 @@ put(Probing * p, const char *name, const char *body, const char *condition,
 	fm_s3_add_header(request, condition, value);
 	request->http.fresh_connection = true;
 	fm_s3_perform_once(p->store, request, FM_WAIT_OBJECT_WRITE);
+	p->disturbed |= is_disturbance(request);
 	return request;
 }
 
@@ -98,7 +109,7 @@ is_refusal(const FmS3Request *request)
 }
 
 static void
-probe_list(Probing * p)
+probe_list(Probing *p)
 {
 	FmS3Request *request = make_request(p, "GET", NULL, NULL);
 	StringInfoData query;
@@ -120,7 +131,7 @@ probe_list(Probing * p)
 }
 
 static void
-probe_range(Probing * p)
+probe_range(Probing *p)
 {
 	FmS3Request *request = make_request(p, "GET", p->name, NULL);
 
@@ -137,9 +148,10 @@ probe_range(Probing * p)
 
 /* Eight swaps at once; exactly one may win. */
 static void
-probe_race(Probing * p, const char *etag)
+probe_race(Probing *p, const char *etag)
 {
 	FmS3Request *requests = palloc0(sizeof(FmS3Request) * RACERS);
+	bool		unclear = false;
 	int			winners = 0;
 	int			i;
 
@@ -155,14 +167,19 @@ probe_race(Probing * p, const char *etag)
 	}
 	fm_s3_send(p->store, requests, RACERS, FM_WAIT_OBJECT_WRITE);
 	for (i = 0; i < RACERS; i++)
+	{
 		winners += is_success(&requests[i]);
+		unclear |= is_disturbance(&requests[i]);
+	}
+	p->disturbed |= winners == 0 && unclear;
+	p->unsafe = winners > 1;
 	add_probe(p, "racing swaps", winners == 1, true,
 			  "of writers that race, exactly one commits")
 		->observed = psprintf("%d of %d won", winners, RACERS);
 }
 
 static void
-probe_delete(Probing * p)
+probe_delete(Probing *p)
 {
 	FmS3Request *request = make_request(p, "DELETE", p->name, NULL);
 
@@ -173,7 +190,7 @@ probe_delete(Probing * p)
 }
 
 static void
-probe_clock(Probing * p)
+probe_clock(Probing *p)
 {
 	int64		local_us = GetCurrentTimestamp() +
 	(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
@@ -185,10 +202,10 @@ probe_clock(Probing * p)
 		->observed = psprintf("%.0f s ahead of here", offset);
 }
 
-int
-fm_s3_probe(FmStore *base, FmProbe probes[FM_MAX_PROBES])
+/* All probes, with objects of their own. */
+static void
+probe_all(Probing *p)
 {
-	Probing		p = {(FmS3Store *) base, NULL, probes, 0};
 	FmS3Request *created;
 	FmS3Request *request;
 	char		etag[128];
@@ -196,37 +213,81 @@ fm_s3_probe(FmStore *base, FmProbe probes[FM_MAX_PROBES])
 	char		hex[33];
 	FmId		id = fm_new_id();
 
-	fm_s3_check_writable(p.store);
 	fm_id_to_hex(&id, hex);
-	p.name = psprintf(".probe/%s", hex);
+	p->name = psprintf(".probe/%s", hex);
 	missing = psprintf(".probe/%s-missing", hex);
-	probe_list(&p);
-	created = put(&p, p.name, "abcdefgh", "if-none-match", "*");
-	add_probe(&p, "create", is_success(created), true,
+	probe_list(p);
+	created = put(p, p->name, "abcdefgh", "if-none-match", "*");
+	add_probe(p, "create", is_success(created), true,
 			  "objects can be written")->observed = observed_answer(created);
 	if (!is_success(created))
-		fm_s3_raise(p.store, created, "write an object");
-	request = put(&p, p.name, "again", "if-none-match", "*");
-	add_probe(&p, "create, exists", is_refusal(request), true,
+	{
+		/* Refused: a repetition on the way met our own success. */
+		if (!p->disturbed && !is_refusal(created))
+			fm_s3_raise(p->store, created, "write an object");
+		return;
+	}
+	request = put(p, p->name, "again", "if-none-match", "*");
+	add_probe(p, "create, exists", is_refusal(request), true,
 			  "an object that exists is not overwritten")
 		->observed = observed_answer(request);
-	probe_range(&p);
-	request = put(&p, p.name, "swapped", "if-match", created->http.etag);
-	add_probe(&p, "swap", is_success(request), true,
+	probe_range(p);
+	request = put(p, p->name, "swapped", "if-match", created->http.etag);
+	add_probe(p, "swap", is_success(request), true,
 			  "HEAD can be replaced by who knows its ETag")
 		->observed = observed_answer(request);
 	strlcpy(etag, request->http.etag, sizeof(etag));
-	request = put(&p, p.name, "stale", "if-match", created->http.etag);
-	add_probe(&p, "swap, stale", is_refusal(request), true,
+	request = put(p, p->name, "stale", "if-match", created->http.etag);
+	add_probe(p, "swap, stale", is_refusal(request), true,
 			  "a writer who has not seen the last commit is refused")
 		->observed = observed_answer(request);
-	request = put(&p, missing, "missing", "if-match", NO_OBJECT);
-	add_probe(&p, "swap, missing", is_refusal(request) ||
+	request = put(p, missing, "missing", "if-match", NO_OBJECT);
+	add_probe(p, "swap, missing", is_refusal(request) ||
 			  request->http.status == 404, true,
 			  "a HEAD that was removed is not made anew")
 		->observed = observed_answer(request);
-	probe_race(&p, etag);
-	probe_delete(&p);
-	probe_clock(&p);
+	probe_race(p, etag);
+	probe_delete(p);
+	probe_clock(p);
+}
+
+static bool
+all_ok(const Probing *p)
+{
+	int			i;
+
+	for (i = 0; i < p->n; i++)
+	{
+		if (p->probes[i].required && !p->probes[i].ok)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A failure, which may be one of the network that passes, is tried again from
+ * the start; two winners of a race are never that.
+ */
+int
+fm_s3_probe(FmStore *base, FmProbe probes[FM_MAX_PROBES])
+{
+	Probing		p = {(FmS3Store *) base, NULL, probes, 0, false, false};
+	int			tries = 0;
+
+	fm_s3_check_writable(p.store);
+	do
+	{
+		p.n = 0;
+		p.disturbed = false;
+		probe_all(&p);
+	} while (!p.unsafe && (p.disturbed || !all_ok(&p)) &&
+			 ++tries < PROBE_TRIES);
+	if (p.disturbed)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not probe server \"%s\"",
+						base->options.servername),
+				 errdetail("Its answers were no answers, %d times.", tries),
+				 errhint("Try again later.")));
 	return p.n;
 }

@@ -82,7 +82,7 @@ typedef struct FmProbe
 	bool		required;		/* the store is read-only for us without it */
 	const char *observed;
 	const char *meaning;
-}			FmProbe;
+} FmProbe;
 
 typedef struct FmStoreIdentity
 {
@@ -90,7 +90,7 @@ typedef struct FmStoreIdentity
 	TimestampTz expires;		/* DT_NOEND: never, as far as is known */
 	const char *endpoint;		/* NULL: a directory; so is region */
 	const char *region;
-}			FmStoreIdentity;
+} FmStoreIdentity;
 
 typedef struct FmStoreOps
 {
@@ -145,7 +145,7 @@ typedef struct FmStoreOps
 	int			(*probe) (FmStore *store, FmProbe probes[FM_MAX_PROBES]);
 
 	/* Who we are to the store, in the current memory context. */
-	void		(*who) (FmStore *store, FmStoreIdentity * identity);
+	void		(*who) (FmStore *store, FmStoreIdentity *identity);
 
 	/* The options, or the credentials, are others now; NULL: no matter. */
 	void		(*options_changed) (FmStore *store);
