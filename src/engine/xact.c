@@ -25,6 +25,7 @@
 #include "engine/ingest.h"
 #include "engine/xact.h"
 #include "manifest/commit.h"
+#include "objstore/clock.h"
 
 #define MAX_KEY_LOCKS 1000		/* a transaction */
 #define KEY_LOCK_CLASS 0x464D	/* advisory locks of users are of 1 and 2 */
@@ -504,6 +505,8 @@ publish(XactState *state)
 	request.store = state->store;
 	request.store_id = state->store_id;
 	request.deadline = fm_commit_deadline();
+	request.started_us = fm_monotonic_us();
+	state->store->deadline = request.deadline;
 	for (reads = state->reads; reads != NULL; reads = reads->next)
 		nreads++;
 	request.tables = palloc(sizeof(FmTableCommit) *
@@ -527,6 +530,7 @@ publish(XactState *state)
 	if (IsolationIsSerializable())
 		PreCommit_CheckForSerializationFailure();
 	fm_commit_publish(&request);
+	state->store->deadline = 0;
 	state->version = request.version;
 	state->commit_id = request.commit_id;
 }
@@ -601,6 +605,8 @@ warn_published(void)
 static void
 end_of_transaction(void)
 {
+	if (current != NULL && current->store != NULL)
+		current->store->deadline = 0;
 	current = NULL;
 	key_locks = 0;
 }

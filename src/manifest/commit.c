@@ -25,11 +25,15 @@
 #include "manifest/log_walk.h"
 #include "manifest/outcome.h"
 #include "manifest/page_io.h"
+#include "objstore/clock.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
 #define L0_INLINE_KEPT 32		/* descriptors left inline when L0 spills */
 #define MAX_LOG_PAGES 128		/* 8192 commits */
+
+/* What is not published by then may have been collected as an orphan. */
+#define PUBLISH_BUDGET_US (INT64CONST(6) * 3600 * 1000000)
 
 /* What the walk over the log looks for. */
 typedef struct ConflictWalk
@@ -629,6 +633,9 @@ try_publish(FmCommitRequest *request)
 	}
 	if (record.nchanges == 0)
 		return true;
+	if (fm_monotonic_us() - request->started_us > PUBLISH_BUDGET_US)
+		raise_conflict(request->tables[0].name,
+					   "It took longer than six hours, and its runs may be gone.");
 	if (!swap_head(manifest, head, &record, request->deadline))
 		return false;
 	HOLD_INTERRUPTS();

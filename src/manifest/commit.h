@@ -50,6 +50,7 @@ typedef struct FmCommitRequest
 	FmStore    *store;
 	FmId		store_id;		/* of the HEAD that the bases are versions of;
 								 * zeros if there was none */
+	int64		started_us;		/* monotonic; when the first object was begun */
 	TimestampTz deadline;		/* lock waits end then: DT_NOEND for none */
 	uint32		ntables;
 	FmTableCommit *tables;

@@ -401,6 +401,19 @@ retry_deadline(const FmS3Store *store)
 		(int64) store->base.options.retry_timeout_ms * 1000;
 }
 
+static void
+check_commit_deadline(const FmS3Store *store)
+{
+	if (store->base.deadline != 0 &&
+		GetCurrentTimestamp() >= store->base.deadline)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling commit due to commit timeout"),
+				 errdetail("The store of server \"%s\" does not answer.",
+						   store->base.options.servername),
+				 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
+}
+
 void
 fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 			  FmWaitEvent wait_event)
@@ -446,6 +459,8 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 			break;
 		if (wrong_range && ++wrong_ranges == WRONG_RANGE_TRIES)
 			fm_s3_raise(store, pending[0], "read a range");
+		if (passing)
+			check_commit_deadline(store);
 		if (passing && !pause_before_retry(tries++, retry_after, deadline_us,
 										   wait_event))
 			fm_s3_raise(store, pending[0], "get an answer in time");

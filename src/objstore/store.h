@@ -214,6 +214,8 @@ struct FmStore
 	FmStoreOptions options;
 	MemoryContext context;
 	int			refcount;		/* pins by transactions and scans */
+	TimestampTz deadline;		/* of the commit under way, which ends with
+								 * 57014 then; 0: none */
 	bool		stale;			/* the catalog entry changed since the last
 								 * fm_store_open */
 };
