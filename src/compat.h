@@ -145,6 +145,13 @@ fm_owns_server(Oid serverid, Oid roleid)
 				   estate)->checkAsUser : InvalidOid)
 #endif
 
+/* The index of this backend in ProcGlobal->allProcs. */
+#if PG_VERSION_NUM >= 170000
+#define fm_my_proc_number() MyProcNumber
+#else
+#define fm_my_proc_number() MyProc->pgprocno
+#endif
+
 /* A set of events whose end the caller looks after. */
 #if PG_VERSION_NUM >= 170000
 #define fm_create_wait_event_set(n) CreateWaitEventSet(NULL, n)

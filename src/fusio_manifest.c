@@ -21,7 +21,10 @@
 #include "storage/shmem.h"
 
 #include "cache/block_cache.h"
+#include "engine/group_queue.h"
+#include "engine/page_cache.h"
 #include "engine/stat.h"
+#include "objstore/head_epoch.h"
 #include "engine/xact.h"
 #include "guc.h"
 #include "manifest/snapshot.h"
@@ -42,6 +45,8 @@ request_shmem(void)
 	RequestAddinShmemSpace(fm_cache_shmem_size(fm_guc_cache_size()));
 	RequestAddinShmemSpace(fm_snapshot_shmem_size());
 	RequestAddinShmemSpace(fm_stat_shmem_size());
+	RequestAddinShmemSpace(fm_group_queue_size());
+	RequestAddinShmemSpace(fm_head_epochs_size());
 }
 
 static void
@@ -53,6 +58,8 @@ startup_shmem(void)
 	fm_cache_shmem_init(fm_guc_cache_size());
 	fm_snapshot_shmem_init();
 	fm_stat_shmem_init();
+	fm_group_queue_init();
+	fm_head_epochs_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -124,6 +131,7 @@ _PG_init(void)
 
 	fm_guc_init(preloading);
 	fm_xact_init();
+	fm_page_cache_install();
 	prev_executor_start = ExecutorStart_hook;
 	ExecutorStart_hook = start_executor;
 	if (preloading)

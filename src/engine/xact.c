@@ -22,6 +22,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "engine/group_commit.h"
+#include "engine/group_queue.h"
 #include "engine/ingest.h"
 #include "engine/xact.h"
 #include "manifest/commit.h"
@@ -424,12 +426,10 @@ has_changes(const FmTableWrites *writes)
 		 writes->truncated || fm_ingest_is_needed(writes->buffer));
 }
 
+/* What a table's commit is, without the runs that it adds. */
 static void
-fill_table_commit(FmTableWrites *writes, FmManifest *manifest,
-				  TimestampTz deadline, FmTableCommit *commit)
+describe_table_commit(FmTableWrites *writes, FmTableCommit *commit)
 {
-	FmRunDesc  *added;
-
 	memset(commit, 0, sizeof(*commit));
 	commit->name = writes->name;
 	commit->table_id = writes->table_id;
@@ -439,18 +439,36 @@ fill_table_commit(FmTableWrites *writes, FmManifest *manifest,
 	commit->nadd_columns = (uint32) writes->nadd_columns;
 	commit->truncate = writes->truncated && writes->table_id != 0;
 	writes->reads = find_reads(writes->store, writes->name);
-	if (writes->reads != NULL)
+	if (writes->reads != NULL || !fm_write_buffer_is_empty(writes->buffer))
 	{
 		commit->probe = fm_ingest_conflicts;
 		commit->probe_arg = writes;
 	}
-	if (fm_write_buffer_is_empty(writes->buffer))
-		return;
-	commit->nadded = (uint32) fm_ingest_table(writes, manifest, deadline,
-											  &added);
-	commit->added = added;
-	commit->probe = fm_ingest_conflicts;
-	commit->probe_arg = writes;
+}
+
+/* Writes the runs of all tables. */
+static void
+write_runs(XactState *state, FmManifest *manifest, FmCommitRequest *request)
+{
+	FmTableCommit *commit = request->tables;
+	int			i;
+
+	for (i = 0; i < state->ntables; i++)
+	{
+		FmRunDesc  *added;
+
+		if (!state->tables[i]->enlisted)
+			continue;
+		if (!fm_write_buffer_is_empty(state->tables[i]->buffer))
+		{
+			commit->nadded = (uint32) fm_ingest_table(state->tables[i],
+													  manifest,
+													  request->deadline,
+													  &added);
+			commit->added = added;
+		}
+		commit++;
+	}
 }
 
 TimestampTz
@@ -512,24 +530,33 @@ publish(XactState *state)
 	request.tables = palloc(sizeof(FmTableCommit) *
 							(state->ntables + nreads));
 
-	manifest = fm_manifest_current(state->store);
-	if (!manifest->exists)
-	{
-		fm_manifest_create_head(state->store, request.deadline);
-		manifest = fm_manifest_current(state->store);
-	}
 	for (i = 0; i < state->ntables; i++)
 	{
 		if (state->tables[i]->enlisted)
-			fill_table_commit(state->tables[i], manifest, request.deadline,
-							  &request.tables[request.ntables++]);
+			describe_table_commit(state->tables[i],
+								  &request.tables[request.ntables++]);
 	}
-	add_reads(state, &request);
+	if (state->reads != NULL ||
+		!fm_group_commit(state->tables, state->ntables, &request))
+	{
+		manifest = fm_manifest_current(state->store);
+		if (!manifest->exists)
+		{
+			fm_manifest_create_head(state->store, request.deadline);
+			manifest = fm_manifest_current(state->store);
+		}
+		write_runs(state, manifest, &request);
+		add_reads(state, &request);
 
-	/* PostgreSQL asks again later, when its "no" would come too late. */
-	if (IsolationIsSerializable())
-		PreCommit_CheckForSerializationFailure();
-	fm_commit_publish(&request);
+		/* PostgreSQL asks again later, when its "no" would come too late. */
+		if (IsolationIsSerializable())
+			PreCommit_CheckForSerializationFailure();
+
+		/* A commit is short: that HEAD is replaced meanwhile is less likely. */
+		if (!state->store->ops->is_near)
+			request.manifest = manifest;
+		fm_commit_publish(&request);
+	}
 	state->store->deadline = 0;
 	state->version = request.version;
 	state->commit_id = request.commit_id;
@@ -629,6 +656,7 @@ xact_callback(XactEvent event, void *arg)
 			end_of_transaction();
 			break;
 		case XACT_EVENT_ABORT:
+			fm_group_abort();
 			warn_published();
 			end_of_transaction();
 			break;

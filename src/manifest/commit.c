@@ -87,19 +87,17 @@ raise_conflict(const char *table, const char *detail)
 			 errhint("Run the transaction again.")));
 }
 
-static void
-check_conflicts(FmManifest *manifest, const FmTableCommit *table)
+/* Why a table cannot be committed; NULL if it can. */
+static const char *
+find_conflict(FmManifest *manifest, const FmTableCommit *table)
 {
 	ConflictWalk walk;
 
 	if (table->table_id == 0)
-	{
-		if (fm_head_table_by_name(manifest->head,
-								  fm_slice(table->name,
-										   strlen(table->name))) != NULL)
-			raise_conflict(table->name, "The table was created meanwhile.");
-		return;
-	}
+		return fm_head_table_by_name(manifest->head,
+									 fm_slice(table->name,
+											  strlen(table->name))) == NULL ?
+			NULL : "The table was created meanwhile.";
 	walk.table = table;
 	walk.conflict = NULL;
 	if (!fm_log_walk(manifest, table->base, visit_record, &walk) &&
@@ -108,8 +106,39 @@ check_conflicts(FmManifest *manifest, const FmTableCommit *table)
 	if (walk.conflict == NULL &&
 		fm_head_table_by_id(manifest->head, table->table_id) == NULL)
 		walk.conflict = "The table was dropped.";
-	if (walk.conflict != NULL)
-		raise_conflict(table->name, walk.conflict);
+	return walk.conflict;
+}
+
+/* Raises for a conflict; false for one of a tolerant request. */
+static bool
+check_conflicts(FmManifest *manifest, const FmCommitRequest *request)
+{
+	static const FmId none;
+	const char *conflict;
+	uint32		i;
+
+	if (!fm_id_eq(&request->store_id, &none) &&
+		!fm_id_eq(&request->store_id, &manifest->head->store_id))
+		raise_conflict(request->tables[0].name, "The store was replaced.");
+	for (i = 0; i < request->ntables; i++)
+	{
+		conflict = find_conflict(manifest, &request->tables[i]);
+		if (conflict == NULL)
+			continue;
+		if (request->tolerant)
+			return false;
+		raise_conflict(request->tables[i].name, conflict);
+	}
+	return true;
+}
+
+uint64
+fm_commit_check(FmCommitRequest *request)
+{
+	FmManifest *manifest = fm_manifest_current(request->store);
+
+	(void) check_conflicts(manifest, request);
+	return manifest->head->version;
 }
 
 /* A descriptor with bounds cut for HEAD. */
@@ -606,22 +635,24 @@ check_table_invariant(const FmTable *table)
 static bool
 try_publish(FmCommitRequest *request)
 {
-	static const FmId none;
-	FmManifest *manifest = fm_manifest_current(request->store);
+	FmManifest *manifest = request->manifest != NULL ? request->manifest :
+	fm_manifest_current(request->store);
 	FmHead	   *head = copy_head(manifest->head, request->ntables);
 	FmCommitRecord record;
 	uint32		i;
 
-	if (!fm_id_eq(&request->store_id, &none) &&
-		!fm_id_eq(&request->store_id, &head->store_id))
-		raise_conflict(request->tables[0].name, "The store was replaced.");
+	request->manifest = NULL;
+
+	if (!check_conflicts(manifest, request))
+		return true;
 	record = next_record(request->store, head, &request->commit_id);
+	record.nmembers = request->nmembers;
+	record.members = request->members;
 	record.changes = palloc0(sizeof(FmTableChange) * request->ntables);
 	for (i = 0; i < request->ntables; i++)
 	{
 		FmTableCommit *table = &request->tables[i];
 
-		check_conflicts(manifest, table);
 		if (table->create == NULL && table->nadd_columns == 0 &&
 			!table->truncate && table->nadded == 0)
 			continue;

@@ -54,6 +54,12 @@ typedef struct FmCommitRequest
 	TimestampTz deadline;		/* lock waits end then: DT_NOEND for none */
 	uint32		ntables;
 	FmTableCommit *tables;
+	uint32		nmembers;		/* of a group: their commit ids */
+	FmId	   *members;
+	bool		tolerant;		/* a conflict is no error: version is 0 */
+	FmManifest *manifest;		/* just read: the first try spares itself
+								 * reading HEAD again; NULL: none.  In use by
+								 * the caller */
 	/* filled by fm_commit_publish: */
 	FmId		commit_id;
 	uint64		version;		/* that was published; 0: nothing was to be */
@@ -69,6 +75,12 @@ typedef struct FmCommitRequest
  * transaction afterwards has released them).
  */
 extern void fm_commit_publish(FmCommitRequest *request);
+
+/*
+ * Checks for conflicts alone, as fm_commit_publish does; the version up to
+ * which there is none.
+ */
+extern uint64 fm_commit_check(FmCommitRequest *request);
 
 /* The result of merging runs into a level. */
 typedef struct FmCompactionCommit

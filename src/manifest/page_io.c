@@ -10,8 +10,21 @@
 #include "manifest/page_io.h"
 #include "objstore/pg_status.h"
 
+FmSlice		(*fm_page_read_hook) (FmStore *store, const FmPageRef *ref,
+								  uint64 version) = NULL;
+void		(*fm_page_written_hook) (FmStore *store, const FmId *id,
+									 FmSlice bytes) = NULL;
+
 FmSlice
 fm_page_read(FmStore *store, const FmPageRef *ref, uint64 version)
+{
+	return fm_page_read_hook != NULL ?
+		fm_page_read_hook(store, ref, version) :
+		fm_page_read_store(store, ref, version);
+}
+
+FmSlice
+fm_page_read_store(FmStore *store, const FmPageRef *ref, uint64 version)
 {
 	FmReadRange range;
 	FmFault		fault;
@@ -44,4 +57,6 @@ fm_page_write(FmStore *store, const FmId *id, FmSlice bytes)
 
 	store->ops->append(writer, bytes);
 	store->ops->finish(writer);
+	if (fm_page_written_hook != NULL)
+		fm_page_written_hook(store, id, bytes);
 }

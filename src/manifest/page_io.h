@@ -18,6 +18,16 @@
 extern FmSlice fm_page_read(FmStore *store, const FmPageRef *ref,
 							uint64 version);
 
+/* The same, always from the store. */
+extern FmSlice fm_page_read_store(FmStore *store, const FmPageRef *ref,
+								  uint64 version);
+
+/* A cache for pages, if there is one: engine/page_cache.c. */
+extern FmSlice (*fm_page_read_hook) (FmStore *store, const FmPageRef *ref,
+									 uint64 version);
+extern void (*fm_page_written_hook) (FmStore *store, const FmId *id,
+									 FmSlice bytes);
+
 /* Writes a new page, durably. */
 extern void fm_page_write(FmStore *store, const FmId *id, FmSlice bytes);
 

@@ -43,6 +43,7 @@ typedef struct FmS3Store
 	char		head_etag[128];
 	FmHeadIdentity head_identity;
 	int64		head_read_us;	/* monotonic; when it was last seen to be so */
+	uint64		head_epoch;		/* before that */
 	uint8	   *head_buffer;
 
 	/* The server's clock: its last Date, and when that came. */

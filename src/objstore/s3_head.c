@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "objstore/clock.h"
+#include "objstore/head_epoch.h"
 #include "objstore/pg_status.h"
 #include "objstore/s3.h"
 #include "utils/memutils.h"
@@ -47,6 +48,7 @@ static bool
 is_fresh(const FmS3Store *store)
 {
 	return store->head_known && store->head_read_us > 0 &&
+		store->head_epoch == fm_head_epoch(store->base.options.location) &&
 		fm_monotonic_us() - store->head_read_us <
 		(int64) store->base.options.max_staleness_ms * 1000;
 }
@@ -59,6 +61,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 	FmHttpRequest *http;
 	FmHeadReadResult result = FM_HEAD_READ;
 	int64		asked_us;
+	uint64		epoch;
 	FmFault		fault;
 
 	if (*tag != NULL && is_fresh(store))
@@ -75,6 +78,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 	http->dest = store->head_buffer;
 	http->dest_size = FM_HEAD_MAX_SIZE;
 	asked_us = fm_monotonic_us();
+	epoch = fm_head_epoch(base->options.location);
 	fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
 	switch (http->status)
 	{
@@ -112,6 +116,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 		default:
 			fm_s3_raise(store, request, "read HEAD");
 	}
+	store->head_epoch = epoch;
 	pfree(request);
 	return result;
 }
@@ -216,6 +221,7 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	store->head_known = false;
 	store->head_read_us = 0;
 	fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
+	fm_head_replaced(base->options.location);
 	result = judge_put(store, request);
 	pfree(request);
 	return result;

@@ -25,6 +25,7 @@ static const char *const wait_event_names[] = {
 	"FusioDirectorySync",
 	"FusioBlockLoad",
 	"FusioCredentials",
+	"FusioGroupCommit",
 };
 
 StaticAssertDecl(lengthof(wait_event_names) == FM_NWAIT_EVENTS,

@@ -1,0 +1,508 @@
+/*-------------------------------------------------------------------------
+ *
+ * group_queue.c
+ *	  Commits that wait to be published together, in shared memory.
+ *
+ * One lock protects it all; it is held for copies in memory only.  Bytes are
+ * in chunks of an arena of fixed size; where there is no room, a transaction
+ * commits alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+
+#include "compat.h"
+#include "engine/group_queue.h"
+#include "objstore/wait_events.h"
+
+#define MAX_GROUPS 16
+#define MAX_MEMBERS 256
+#define CHUNK_SIZE 8192
+#define NCHUNKS 1024
+#define RECENT_BATCHES 64
+#define RECENT_HASHES 8192
+#define WAIT_MS 1000			/* in case a wake-up is lost */
+#define NONE (-1)
+
+typedef enum MemberState
+{
+	FREE,
+	QUEUED,
+	TAKEN,
+	DONE
+} MemberState;
+
+typedef struct QueuedCommit
+{
+	MemberState state;
+	bool		abandoned;		/* its backend has gone: free it when done */
+	int			group;
+	int			next;			/* in the group's queue */
+	int			procno;
+	FmId		commit_id;
+	uint64		checked;
+	int			first_chunk;
+	uint32		len;
+	FmGroupResult result;
+	uint64		version;
+	FmId		batch_id;
+} QueuedCommit;
+
+/* Hashes are in a ring; an entry's are lost once it is overwritten. */
+typedef struct Recent
+{
+	uint64		version;
+	uint64		start;			/* counted since ever */
+	uint32		n;
+} Recent;
+
+typedef struct CommitGroup
+{
+	bool		used;
+	FmSum128	key;
+	uint64		last_use;
+	bool		has_leader;
+	int			head;			/* of the queue */
+	int			tail;
+	int			nmembers;
+	uint64		nrecent;		/* counted since ever */
+	uint64		nhashes;
+	Recent		recent[RECENT_BATCHES];
+	uint64		hashes[RECENT_HASHES];
+} CommitGroup;
+
+typedef struct GroupQueue
+{
+	LWLock		lock;
+	uint64		uses;
+	int			free_chunk;
+	int			nfree_chunks;
+	CommitGroup groups[MAX_GROUPS];
+	QueuedCommit members[MAX_MEMBERS];
+	int			next_chunk[NCHUNKS];
+	uint8		chunks[NCHUNKS][CHUNK_SIZE];
+} GroupQueue;
+
+static GroupQueue *queue = NULL;
+
+/* What this backend holds. */
+static int	my_member = NONE;
+static int	led_group = NONE;
+static int	taken[FM_GROUP_MAX_BATCH];
+static int	ntaken = 0;
+
+Size
+fm_group_queue_size(void)
+{
+	return sizeof(GroupQueue);
+}
+
+void
+fm_group_queue_init(void)
+{
+	bool		found;
+	int			i;
+
+	queue = ShmemInitStruct("fusio_manifest group commit",
+							fm_group_queue_size(), &found);
+	if (!found)
+	{
+		memset(queue, 0, sizeof(GroupQueue));
+		LWLockInitialize(&queue->lock, LWLockNewTrancheId());
+		for (i = 0; i < NCHUNKS; i++)
+			queue->next_chunk[i] = i + 1 < NCHUNKS ? i + 1 : NONE;
+		queue->nfree_chunks = NCHUNKS;
+	}
+	LWLockRegisterTranche(queue->lock.tranche, "FusioManifestGroupCommit");
+}
+
+bool
+fm_group_queue_available(void)
+{
+	return queue != NULL;
+}
+
+static void
+free_chunks(int first)
+{
+	while (first != NONE)
+	{
+		int			next = queue->next_chunk[first];
+
+		queue->next_chunk[first] = queue->free_chunk;
+		queue->free_chunk = first;
+		queue->nfree_chunks++;
+		first = next;
+	}
+}
+
+/* Copies bytes into chunks, of which there are enough. */
+static int
+put_bytes(FmSlice bytes)
+{
+	int			first = NONE;
+	int		   *link = &first;
+
+	while (bytes.len > 0)
+	{
+		int			chunk = queue->free_chunk;
+		size_t		n = Min(bytes.len, CHUNK_SIZE);
+
+		queue->free_chunk = queue->next_chunk[chunk];
+		queue->nfree_chunks--;
+		memcpy(queue->chunks[chunk], bytes.data, n);
+		bytes = fm_slice(bytes.data + n, bytes.len - n);
+		queue->next_chunk[chunk] = NONE;
+		*link = chunk;
+		link = &queue->next_chunk[chunk];
+	}
+	return first;
+}
+
+/* Copies them out; dest has room. */
+static void
+get_bytes(int chunk, uint32 len, uint8 *dest)
+{
+	while (len > 0)
+	{
+		uint32		n = Min(len, CHUNK_SIZE);
+
+		memcpy(dest, queue->chunks[chunk], n);
+		dest += n;
+		len -= n;
+		chunk = queue->next_chunk[chunk];
+	}
+}
+
+static void
+free_member(QueuedCommit *member)
+{
+	free_chunks(member->first_chunk);
+	queue->groups[member->group].nmembers--;
+	member->state = FREE;
+}
+
+/* The group of that key, or a place for it; NONE if all are in use. */
+static int
+find_group(const FmSum128 *key)
+{
+	int			oldest = NONE;
+	CommitGroup *group;
+	int			i;
+
+	for (i = 0; i < MAX_GROUPS; i++)
+	{
+		group = &queue->groups[i];
+		if (group->used && memcmp(&group->key, key, sizeof(FmSum128)) == 0)
+			break;
+		if (group->nmembers == 0 && !group->has_leader &&
+			(oldest == NONE ||
+			 group->last_use < queue->groups[oldest].last_use))
+			oldest = i;
+	}
+	if (i == MAX_GROUPS)
+	{
+		i = oldest;
+		if (i == NONE)
+			return NONE;
+		group = &queue->groups[i];
+		group->used = true;
+		group->key = *key;
+		group->head = group->tail = NONE;
+		group->nrecent = group->nhashes = 0;
+	}
+	queue->groups[i].last_use = ++queue->uses;
+	return i;
+}
+
+static int
+find_free_member(void)
+{
+	int			i;
+
+	for (i = 0; i < MAX_MEMBERS; i++)
+	{
+		if (queue->members[i].state == FREE)
+			return i;
+	}
+	return NONE;
+}
+
+bool
+fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
+			  FmSlice bytes)
+{
+	int			group;
+	int			number;
+	QueuedCommit *member;
+
+	Assert(my_member == NONE);
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	group = find_group(key);
+	number = find_free_member();
+	if (group == NONE || number == NONE ||
+		bytes.len > (size_t) queue->nfree_chunks * CHUNK_SIZE)
+	{
+		LWLockRelease(&queue->lock);
+		return false;
+	}
+	member = &queue->members[number];
+	member->state = QUEUED;
+	member->abandoned = false;
+	member->group = group;
+	member->next = NONE;
+	member->procno = fm_my_proc_number();
+	member->commit_id = *commit_id;
+	member->checked = checked;
+	member->first_chunk = put_bytes(bytes);
+	member->len = (uint32) bytes.len;
+	if (queue->groups[group].tail == NONE)
+		queue->groups[group].head = number;
+	else
+		queue->members[queue->groups[group].tail].next = number;
+	queue->groups[group].tail = number;
+	queue->groups[group].nmembers++;
+	LWLockRelease(&queue->lock);
+	my_member = number;
+	return true;
+}
+
+/* Takes a member out of its group's queue. */
+static void
+unlink_member(int number)
+{
+	CommitGroup *group = &queue->groups[queue->members[number].group];
+	int			before = NONE;
+	int			i;
+
+	for (i = group->head; i != number; i = queue->members[i].next)
+		before = i;
+	if (before == NONE)
+		group->head = queue->members[number].next;
+	else
+		queue->members[before].next = queue->members[number].next;
+	if (group->tail == number)
+		group->tail = before;
+	queue->members[number].next = NONE;
+}
+
+static void
+wake(const QueuedCommit *member)
+{
+	SetLatch(&ProcGlobal->allProcs[member->procno].procLatch);
+}
+
+/* Whoever waits first is the next leader. */
+static void
+wake_next_leader(CommitGroup *group)
+{
+	if (group->head != NONE)
+		wake(&queue->members[group->head]);
+}
+
+static bool
+interrupt_is_pending(void)
+{
+	return ProcDiePending || QueryCancelPending;
+}
+
+bool
+fm_group_wait(FmGroupResult *result, uint64 *version, FmId *batch_id)
+{
+	QueuedCommit *member = &queue->members[my_member];
+	CommitGroup *group = &queue->groups[member->group];
+
+	for (;;)
+	{
+		LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+		if (member->state == DONE)
+			break;
+		if (member->state == QUEUED && interrupt_is_pending() &&
+			InterruptHoldoffCount == 1)
+		{
+			/* 1: the lock's own */
+			unlink_member(my_member);
+			free_member(member);
+			my_member = NONE;
+			LWLockRelease(&queue->lock);
+			CHECK_FOR_INTERRUPTS();
+			elog(ERROR, "commit was interrupted");
+		}
+		if (member->state == QUEUED && !group->has_leader)
+		{
+			group->has_leader = true;
+			led_group = member->group;
+			LWLockRelease(&queue->lock);
+			return false;
+		}
+		LWLockRelease(&queue->lock);
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 WAIT_MS, fm_wait_event(FM_WAIT_GROUP_COMMIT));
+		ResetLatch(MyLatch);
+	}
+	*result = member->result;
+	*version = member->version;
+	*batch_id = member->batch_id;
+	free_member(member);
+	my_member = NONE;
+	LWLockRelease(&queue->lock);
+	return true;
+}
+
+int
+fm_group_take(FmGroupMember **members)
+{
+	CommitGroup *group = &queue->groups[led_group];
+	FmGroupMember *result = palloc(sizeof(FmGroupMember) *
+								   FM_GROUP_MAX_BATCH);
+	uint8	   *bytes = palloc(NCHUNKS * CHUNK_SIZE);
+	int			i;
+
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	for (ntaken = 0; ntaken < FM_GROUP_MAX_BATCH && group->head != NONE;
+		 ntaken++)
+	{
+		int			number = group->head;
+		QueuedCommit *member = &queue->members[number];
+
+		unlink_member(number);
+		member->state = TAKEN;
+		taken[ntaken] = number;
+		result[ntaken].number = number;
+		result[ntaken].commit_id = member->commit_id;
+		result[ntaken].checked = member->checked;
+		result[ntaken].bytes = fm_slice(bytes, member->len);
+		result[ntaken].result = FM_GROUP_SENT_BACK;
+		get_bytes(member->first_chunk, member->len, bytes);
+		bytes += member->len;
+	}
+	i = ntaken;
+	LWLockRelease(&queue->lock);
+	*members = result;
+	return i;
+}
+
+/* Ends the leadership; the lock is held. */
+static void
+finish_member(int number, FmGroupResult result, uint64 version,
+			  const FmId *batch_id)
+{
+	QueuedCommit *member = &queue->members[number];
+
+	member->state = DONE;
+	member->result = result;
+	member->version = version;
+	member->batch_id = *batch_id;
+	if (member->abandoned)
+		free_member(member);
+	else
+		wake(member);
+}
+
+static void
+end_leadership(void)
+{
+	CommitGroup *group = &queue->groups[led_group];
+
+	ntaken = 0;
+	led_group = NONE;
+	group->has_leader = false;
+	wake_next_leader(group);
+}
+
+void
+fm_group_finish(const FmGroupMember *members, int n, uint64 version,
+				const FmId *batch_id)
+{
+	int			i;
+
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	for (i = 0; i < n; i++)
+		finish_member(members[i].number, members[i].result, version,
+					  batch_id);
+	end_leadership();
+	LWLockRelease(&queue->lock);
+}
+
+void
+fm_group_abort(void)
+{
+	static const FmId none;
+	QueuedCommit *member;
+	int			i;
+
+	if (my_member == NONE && led_group == NONE)
+		return;
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	if (led_group != NONE)
+	{
+		for (i = 0; i < ntaken; i++)
+			finish_member(taken[i], FM_GROUP_SENT_BACK, 0, &none);
+		end_leadership();
+	}
+	if (my_member != NONE)
+	{
+		member = &queue->members[my_member];
+		if (member->state == TAKEN)
+			member->abandoned = true;
+		else
+		{
+			if (member->state == QUEUED)
+				unlink_member(my_member);
+			free_member(member);
+		}
+		my_member = NONE;
+	}
+	LWLockRelease(&queue->lock);
+}
+
+void
+fm_group_remember(uint64 version, const uint64 *hashes, int n)
+{
+	CommitGroup *group = &queue->groups[led_group];
+	Recent	   *recent;
+	int			i;
+
+	if (n > RECENT_HASHES / 2)
+		return;
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	recent = &group->recent[group->nrecent++ % RECENT_BATCHES];
+	recent->version = version;
+	recent->start = group->nhashes;
+	recent->n = n;
+	for (i = 0; i < n; i++)
+		group->hashes[group->nhashes++ % RECENT_HASHES] = hashes[i];
+	LWLockRelease(&queue->lock);
+}
+
+bool
+fm_group_recall(uint64 version, uint64 **hashes, int *n)
+{
+	CommitGroup *group = &queue->groups[led_group];
+	bool		found = false;
+	uint64		i;
+	uint32		j;
+
+	/* Only leaders change it, and that is us. */
+	for (i = 0; !found && i < Min(group->nrecent, RECENT_BATCHES); i++)
+	{
+		const Recent *recent = &group->recent[i];
+
+		if (recent->version != version ||
+			group->nhashes - recent->start > RECENT_HASHES)
+			continue;
+		found = true;
+		*n = recent->n;
+		*hashes = palloc(sizeof(uint64) * Max(recent->n, 1));
+		for (j = 0; j < recent->n; j++)
+			(*hashes)[j] = group->hashes[(recent->start + j) % RECENT_HASHES];
+	}
+	return found;
+}

@@ -1,0 +1,77 @@
+/*-------------------------------------------------------------------------
+ *
+ * group_queue.h
+ *	  Commits that wait to be published together, in shared memory.
+ *
+ * A group is the backends of this cluster that commit to one store with the
+ * same credentials.  A member hands its changes over as bytes; one of them,
+ * the leader, takes the bytes of all and publishes them.  Who waits and finds
+ * no leader becomes it.  A leader that fails gives the others back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_GROUP_QUEUE_H
+#define FM_GROUP_QUEUE_H
+
+#include "base/checksum.h"
+#include "format/format.h"
+
+#define FM_GROUP_MAX_BATCH 64	/* members that are published together */
+#define FM_GROUP_MAX_BYTES (1024 * 1024)	/* of a member's changes */
+
+typedef enum FmGroupResult
+{
+	FM_GROUP_SENT_BACK,			/* nothing was published: check, try again */
+	FM_GROUP_PUBLISHED,
+	FM_GROUP_UNKNOWN			/* see 40003 */
+} FmGroupResult;
+
+/* A member of a batch, as its leader sees it. */
+typedef struct FmGroupMember
+{
+	int			number;			/* of its entry */
+	FmId		commit_id;
+	uint64		checked;		/* its conflicts are known up to this version */
+	FmSlice		bytes;			/* a copy */
+	FmGroupResult result;		/* for the leader to set */
+} FmGroupMember;
+
+extern Size fm_group_queue_size(void);
+extern void fm_group_queue_init(void);
+extern bool fm_group_queue_available(void);
+
+/* Puts changes into the queue; false if there is no room. */
+extern bool fm_group_join(const FmSum128 *group, const FmId *commit_id,
+						  uint64 checked, FmSlice bytes);
+
+/*
+ * Waits for the result of what was joined with, or to be the leader, which is
+ * false.  Cancel acts while it is in the queue, and not once a leader has
+ * taken it.  The entry is gone when this returns true.
+ */
+extern bool fm_group_wait(FmGroupResult *result, uint64 *version,
+						  FmId *batch_id);
+
+/*
+ * For the leader: takes members from the queue, its own among them if it is
+ * near enough to the front; palloc'd.
+ */
+extern int	fm_group_take(FmGroupMember **members);
+
+/* Hands the results out, and the leadership over. */
+extern void fm_group_finish(const FmGroupMember *members, int n,
+							uint64 version, const FmId *batch_id);
+
+/* The transaction aborts: gives up whatever it holds here. */
+extern void fm_group_abort(void);
+
+/*
+ * Keys that recent batches of the leader's group have written, as hashes, by
+ * the version that they were published as.
+ */
+extern void fm_group_remember(uint64 version, const uint64 *hashes, int n);
+
+/* False if the version is not one of them; hashes are palloc'd. */
+extern bool fm_group_recall(uint64 version, uint64 **hashes, int *n);
+
+#endif							/* FM_GROUP_QUEUE_H */
