@@ -543,9 +543,42 @@ publish_batch(Batch *batch, int naccepted, FmCommitRequest *request)
 	request->manifest = batch->manifest;
 	fm_commit_publish(request);
 	if (request->version != 0)
+	{
+		char		etag[FM_ETAG_SIZE];
+
 		remember_keys(batch, request->version);
+		batch->store->ops->swapped_etag(batch->store, etag);
+		fm_group_put_head(request->head_bytes, etag, request->swap_us);
+	}
 	for (i = 0; request->version == 0 && i < batch->nmembers; i++)
 		batch->members[i].result = FM_GROUP_SENT_BACK;
+}
+
+/*
+ * HEAD to base a batch on: as the last batch left it, which spares reading it.
+ * Where it has been replaced by others since, the swap will be lost, and the
+ * next try reads it.
+ */
+static FmManifest *
+known_head(FmStore *store, const Batch *batch)
+{
+	char		etag[FM_ETAG_SIZE];
+	FmSlice		bytes = fm_group_get_head(etag);
+	FmManifest *manifest;
+	FmHeadIdentity identity;
+	bool		is_old = bytes.len == 0 ||
+	fm_head_identify(bytes, &identity, NULL) != FM_OK;
+	int			i;
+
+	/* A member may have seen what others have committed since. */
+	for (i = 0; i < batch->nmembers && !is_old; i++)
+		is_old = batch->members[i].checked > identity.version;
+	if (is_old)
+		return fm_manifest_current(store);
+	manifest = fm_manifest_from_bytes(store, bytes);
+	fm_manifest_release_with(manifest, CurrentMemoryContext);
+	store->ops->learn_head(store, &identity, etag);
+	return manifest;
 }
 
 /* Takes a batch, publishes it and hands out the results. */
@@ -567,8 +600,9 @@ lead(FmStore *store, const FmCommitRequest *own)
 	request.deadline = own->deadline;
 	request.started_us = own->started_us;
 	batch.store = store;
+	fm_group_gather();
 	batch.nmembers = fm_group_take(&batch.members);
-	batch.manifest = fm_manifest_current(store);
+	batch.manifest = known_head(store, &batch);
 	batch.touched = create_table("fusio_manifest touched keys",
 								 sizeof(TouchedKey));
 	batch.foreign = create_table("fusio_manifest foreign changes",

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "engine/group_queue.h"
+#include "objstore/clock.h"
 #include "objstore/wait_events.h"
 
 #define MAX_GROUPS 16
@@ -28,6 +29,7 @@
 #define RECENT_BATCHES 64
 #define RECENT_HASHES 8192
 #define WAIT_MS 1000			/* in case a wake-up is lost */
+#define MAX_GATHER_US 100000
 #define NONE (-1)
 
 typedef enum MemberState
@@ -70,7 +72,14 @@ typedef struct CommitGroup
 	bool		has_leader;
 	int			head;			/* of the queue */
 	int			tail;
+	int			nqueued;
 	int			nmembers;
+	int			expected;		/* members that may come for the next batch */
+	int64		finished_us;	/* monotonic; the last batch */
+	int64		swap_us;		/* that its swap took */
+	int			store_head;		/* chunk: HEAD as that left it; NONE: unknown */
+	uint32		store_head_len;
+	char		etag[FM_ETAG_SIZE];
 	uint64		nrecent;		/* counted since ever */
 	uint64		nhashes;
 	Recent		recent[RECENT_BATCHES];
@@ -212,9 +221,14 @@ find_group(const FmSum128 *key)
 		if (i == NONE)
 			return NONE;
 		group = &queue->groups[i];
+		if (!group->used)
+			group->store_head = NONE;
 		group->used = true;
 		group->key = *key;
+		free_chunks(group->store_head);
+		group->store_head = NONE;
 		group->head = group->tail = NONE;
+		group->nqueued = group->expected = 0;
 		group->nrecent = group->nhashes = 0;
 	}
 	queue->groups[i].last_use = ++queue->uses;
@@ -267,6 +281,7 @@ fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 	else
 		queue->members[queue->groups[group].tail].next = number;
 	queue->groups[group].tail = number;
+	queue->groups[group].nqueued++;
 	queue->groups[group].nmembers++;
 	LWLockRelease(&queue->lock);
 	my_member = number;
@@ -290,6 +305,7 @@ unlink_member(int number)
 	if (group->tail == number)
 		group->tail = before;
 	queue->members[number].next = NONE;
+	group->nqueued--;
 }
 
 static void
@@ -354,6 +370,66 @@ fm_group_wait(FmGroupResult *result, uint64 *version, FmId *batch_id)
 	my_member = NONE;
 	LWLockRelease(&queue->lock);
 	return true;
+}
+
+void
+fm_group_gather(void)
+{
+	CommitGroup *group = &queue->groups[led_group];
+	int64		end_us = group->finished_us +
+	Min(group->swap_us * 2, MAX_GATHER_US);
+
+	if (group->expected < 2)
+		return;
+	while (fm_monotonic_us() < end_us)
+	{
+		bool		complete;
+
+		LWLockAcquire(&queue->lock, LW_SHARED);
+		complete = group->nqueued >= Min(group->expected, FM_GROUP_MAX_BATCH);
+		LWLockRelease(&queue->lock);
+		if (complete)
+			break;
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 1, fm_wait_event(FM_WAIT_GROUP_COMMIT));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+FmSlice
+fm_group_get_head(char etag[FM_ETAG_SIZE])
+{
+	CommitGroup *group = &queue->groups[led_group];
+	uint8	   *bytes;
+
+	/* Only leaders change it, and that is us. */
+	if (group->store_head == NONE)
+		return fm_slice(NULL, 0);
+	strlcpy(etag, group->etag, FM_ETAG_SIZE);
+	bytes = palloc(group->store_head_len);
+	get_bytes(group->store_head, group->store_head_len, bytes);
+	return fm_slice(bytes, group->store_head_len);
+}
+
+void
+fm_group_put_head(FmSlice bytes, const char *etag, int64 swap_us)
+{
+	CommitGroup *group = &queue->groups[led_group];
+
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	free_chunks(group->store_head);
+	group->store_head = NONE;
+	group->swap_us = swap_us;
+	if (etag[0] != '\0' &&
+		bytes.len <= (size_t) queue->nfree_chunks * CHUNK_SIZE / 2)
+	{
+		group->store_head = put_bytes(bytes);
+		group->store_head_len = (uint32) bytes.len;
+		strlcpy(group->etag, etag, FM_ETAG_SIZE);
+	}
+	LWLockRelease(&queue->lock);
 }
 
 int
@@ -427,6 +503,8 @@ fm_group_finish(const FmGroupMember *members, int n, uint64 version,
 	for (i = 0; i < n; i++)
 		finish_member(members[i].number, members[i].result, version,
 					  batch_id);
+	queue->groups[led_group].expected = n + queue->groups[led_group].nqueued;
+	queue->groups[led_group].finished_us = fm_monotonic_us();
 	end_leadership();
 	LWLockRelease(&queue->lock);
 }

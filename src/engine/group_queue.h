@@ -15,6 +15,7 @@
 
 #include "base/checksum.h"
 #include "format/format.h"
+#include "objstore/store.h"
 
 #define FM_GROUP_MAX_BATCH 64	/* members that are published together */
 #define FM_GROUP_MAX_BYTES (1024 * 1024)	/* of a member's changes */
@@ -51,6 +52,20 @@ extern bool fm_group_join(const FmSum128 *group, const FmId *commit_id,
  */
 extern bool fm_group_wait(FmGroupResult *result, uint64 *version,
 						  FmId *batch_id);
+
+/*
+ * For the leader: waits a moment for those who committed with the last batch
+ * and may be back soon.  A moment is twice what a swap of HEAD took then: they
+ * read HEAD first, and then come with their changes.
+ */
+extern void fm_group_gather(void);
+
+/*
+ * HEAD as the last batch left it, with what its swap answered; an empty slice
+ * if that is not known.  palloc'd.
+ */
+extern FmSlice fm_group_get_head(char etag[FM_ETAG_SIZE]);
+extern void fm_group_put_head(FmSlice bytes, const char *etag, int64 swap_us);
 
 /*
  * For the leader: takes members from the queue, its own among them if it is

@@ -453,7 +453,7 @@ move_log_tail(FmManifest *manifest, FmHead *head)
  */
 static bool
 swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
-		  TimestampTz deadline)
+		  TimestampTz deadline, FmSlice *bytes)
 {
 	FmStore    *store = manifest->store;
 	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
@@ -475,6 +475,7 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 
 	fm_buf_init(&buf, &alloc);
 	fm_check_status(fm_head_encode(head, &buf), "HEAD");
+	*bytes = fm_buf_slice(&buf);
 	expected.store_id = manifest->head->store_id;
 	expected.incarnation = manifest->head->incarnation;
 	expected.version = manifest->head->version;
@@ -639,6 +640,7 @@ try_publish(FmCommitRequest *request)
 	fm_manifest_current(request->store);
 	FmHead	   *head = copy_head(manifest->head, request->ntables);
 	FmCommitRecord record;
+	int64		start_us;
 	uint32		i;
 
 	request->manifest = NULL;
@@ -667,9 +669,12 @@ try_publish(FmCommitRequest *request)
 	if (fm_monotonic_us() - request->started_us > PUBLISH_BUDGET_US)
 		raise_conflict(request->tables[0].name,
 					   "It took longer than six hours, and its runs may be gone.");
-	if (!swap_head(manifest, head, &record, request->deadline))
+	start_us = fm_monotonic_us();
+	if (!swap_head(manifest, head, &record, request->deadline,
+				   &request->head_bytes))
 		return false;
 	HOLD_INTERRUPTS();
+	request->swap_us = fm_monotonic_us() - start_us;
 	request->version = record.version;
 	return true;
 }
@@ -692,6 +697,13 @@ fm_commit_publish(FmCommitRequest *request)
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
+	if (request->tolerant && request->version != 0)
+	{
+		uint8	   *copy = palloc(request->head_bytes.len);
+
+		memcpy(copy, request->head_bytes.data, request->head_bytes.len);
+		request->head_bytes = fm_slice(copy, request->head_bytes.len);
+	}
 	MemoryContextDelete(context);
 }
 
@@ -797,6 +809,7 @@ fm_commit_compaction(FmCompactionCommit *c)
 		FmTableChange change;
 		FmCommitRecord record;
 		FmTable    *table;
+		FmSlice		bytes;
 
 		if (stored == NULL || fm_invariant_inputs(stored, c) != NULL)
 			return false;
@@ -808,7 +821,7 @@ fm_commit_compaction(FmCompactionCommit *c)
 		record = next_record(c->store, head, &commit_id);
 		record.nchanges = 1;
 		record.changes = &change;
-		if (swap_head(manifest, head, &record, c->deadline))
+		if (swap_head(manifest, head, &record, c->deadline, &bytes))
 		{
 			c->version = record.version;
 			return true;

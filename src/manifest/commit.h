@@ -61,6 +61,8 @@ typedef struct FmCommitRequest
 								 * reading HEAD again; NULL: none.  In use by
 								 * the caller */
 	/* filled by fm_commit_publish: */
+	FmSlice		head_bytes;		/* the new HEAD, if "tolerant" */
+	int64		swap_us;		/* that the swap took */
 	FmId		commit_id;
 	uint64		version;		/* that was published; 0: nothing was to be */
 } FmCommitRequest;

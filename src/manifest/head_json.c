@@ -125,6 +125,22 @@ put_kinds(StringInfo out, uint32 kinds)
 	appendStringInfoChar(out, ']');
 }
 
+/* The commit ids of a group's members. */
+static void
+put_members(StringInfo out, const FmCommitRecord *record)
+{
+	char		hex[33];
+	uint32		i;
+
+	appendStringInfoString(out, ", \"members\": [");
+	for (i = 0; i < record->nmembers; i++)
+	{
+		fm_id_to_hex(&record->members[i], hex);
+		appendStringInfo(out, "%s\"%s\"", i > 0 ? ", " : "", hex);
+	}
+	appendStringInfoChar(out, ']');
+}
+
 static void
 put_record(StringInfo out, const FmCommitRecord *record)
 {
@@ -137,6 +153,8 @@ put_record(StringInfo out, const FmCommitRecord *record)
 	put_id(out, "commit_id", &record->commit_id);
 	appendStringInfo(out, ", \"time\": \"%s\", ", timestamptz_to_str(time));
 	put_id(out, "writer", &record->writer);
+	if (record->nmembers > 0)
+		put_members(out, record);
 	appendStringInfoString(out, ", \"changes\": [");
 	for (i = 0; i < record->nchanges; i++)
 	{

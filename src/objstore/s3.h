@@ -40,7 +40,8 @@ typedef struct FmS3Store
 
 	/* HEAD as last seen: its ETag is what the next swap expects. */
 	bool		head_known;
-	char		head_etag[128];
+	char		head_etag[FM_ETAG_SIZE];
+	char		swapped_etag[FM_ETAG_SIZE]; /* "": not known */
 	FmHeadIdentity head_identity;
 	int64		head_read_us;	/* monotonic; when it was last seen to be so */
 	uint64		head_epoch;		/* before that */
@@ -141,6 +142,9 @@ extern FmStore *fm_s3_create(const char *location, MemoryContext context);
 /* s3_head.c */
 extern FmHeadReadResult fm_s3_read_head(FmStore *store, FmHeadTag **tag,
 										FmSlice *bytes);
+extern void fm_s3_swapped_etag(FmStore *store, char etag[FM_ETAG_SIZE]);
+extern void fm_s3_learn_head(FmStore *store, const FmHeadIdentity *identity,
+							 const char *etag);
 extern void fm_s3_free_tag(FmStore *store, FmHeadTag *tag);
 extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  const FmHeadIdentity *expected,

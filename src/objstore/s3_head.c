@@ -20,7 +20,7 @@
 
 struct FmHeadTag
 {
-	char		etag[128];
+	char		etag[FM_ETAG_SIZE];
 	FmHeadIdentity identity;
 	bool		identified;
 };
@@ -223,6 +223,28 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
 	fm_head_replaced(base->options.location);
 	result = judge_put(store, request);
+	strlcpy(store->swapped_etag,
+			result == FM_CAS_APPLIED ? request->http.etag : "",
+			sizeof(store->swapped_etag));
 	pfree(request);
 	return result;
+}
+
+void
+fm_s3_swapped_etag(FmStore *base, char etag[FM_ETAG_SIZE])
+{
+	strlcpy(etag, ((FmS3Store *) base)->swapped_etag, FM_ETAG_SIZE);
+}
+
+/* It is expected by a swap, and not believed by a reader. */
+void
+fm_s3_learn_head(FmStore *base, const FmHeadIdentity *identity,
+				 const char *etag)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+
+	store->head_known = true;
+	store->head_identity = *identity;
+	store->head_read_us = 0;
+	strlcpy(store->head_etag, etag, sizeof(store->head_etag));
 }

@@ -69,6 +69,8 @@ typedef enum FmCasResult
 	FM_CAS_NOT_DURABLE			/* applied, but a crash may undo it */
 } FmCasResult;
 
+#define FM_ETAG_SIZE 128
+
 /* A revalidation handle for HEAD: owned by the caller, opaque to it. */
 typedef struct FmHeadTag FmHeadTag;
 
@@ -131,6 +133,15 @@ typedef struct FmStoreOps
 	 */
 	FmCasResult (*cas_head) (FmStore *store, const FmHeadIdentity *expected,
 							 FmSlice bytes, TimestampTz deadline);
+
+	/*
+	 * For a store that is far away: the ETag that the last swap of this store
+	 * was answered with (empty: not known), and, learned from another process
+	 * with the same credentials, what HEAD is: the next swap may expect it.
+	 */
+	void		(*swapped_etag) (FmStore *store, char etag[FM_ETAG_SIZE]);
+	void		(*learn_head) (FmStore *store, const FmHeadIdentity *identity,
+							   const char *etag);
 
 	/* True if the location holds nothing (HEAD.lock and such do not count). */
 	bool		(*is_empty) (FmStore *store);
