@@ -132,18 +132,37 @@ raise_out_of_object(FmFetch *fetch, const FmRunDesc *run, uint64 offset)
 						  &fault);
 }
 
+static void
+count_read(FmFetch *fetch, int requests, const FmReadRange *ranges, int n,
+		   int64 start_us)
+{
+	int			i;
+
+	count(fetch, FM_REQUESTS, requests);
+	for (i = 0; i < n; i++)
+		count(fetch, FM_BYTES_REQUESTED, ranges[i].length);
+	if (start_us != 0)
+		fetch->stats->wait_us += fm_monotonic_us() - start_us;
+}
+
 void
 fm_fetch_read(FmFetch *fetch, FmReadRange *ranges, int n)
 {
 	const FmStoreOps *ops = fetch->store->ops;
 	int64		start_us = ops->is_near ? 0 : fm_monotonic_us();
-	int			i;
 
-	count(fetch, FM_REQUESTS, ops->read(fetch->store, ranges, n));
-	for (i = 0; i < n; i++)
-		count(fetch, FM_BYTES_REQUESTED, ranges[i].length);
-	if (!ops->is_near)
-		fetch->stats->wait_us += fm_monotonic_us() - start_us;
+	count_read(fetch, ops->read(fetch->store, ranges, n), ranges, n,
+			   start_us);
+}
+
+void
+fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
+					 const FmReadRange *ranges, int n)
+{
+	int64		start_us = fm_monotonic_us();
+
+	count_read(fetch, fetch->store->ops->finish_read(pending), ranges, n,
+			   start_us);
 }
 
 /*

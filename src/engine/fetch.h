@@ -36,6 +36,10 @@ typedef struct FmFetch
 /* Reads ranges from the store, and counts that; the results are the ranges'. */
 extern void fm_fetch_read(FmFetch *fetch, FmReadRange *ranges, int n);
 
+/* The same for a read that was started. */
+extern void fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
+								 const FmReadRange *ranges, int n);
+
 /*
  * Fetches a block of a run; the pin holds its raw bytes.  kind says which
  * check it gets: FM_BLOCK_DATA, FM_BLOCK_PARTITION or FM_BLOCK_TOP.

@@ -28,18 +28,22 @@
  * is four times the one before.
  */
 #define FIRST_WINDOW (16 * 1024)
-#define MAX_WINDOW (16 * 1024 * 1024)	/* of all sources of a scan */
+#define MAX_WINDOW (16 * 1024 * 1024)	/* twice, of all sources of a scan */
 #define MIN_WINDOW (256 * 1024)
+#define WINDOW_OVERLAP (64 * 1024)	/* as large as most blocks, and less than
+									 * MIN_WINDOW */
 #define INDEX_WINDOW (256 * 1024)
 
 struct FmRunScan
 {
 	FmMergeSource source;		/* must be first */
 	FmFetch		fetch;			/* of its own: it has its own stages */
-	FmStage    *block_stage;	/* NULL, both: the store is near */
+	FmStage    *block_stage;	/* NULL, all: the store is near */
+	FmStage    *next_stage;		/* what follows, while it is being read */
 	FmStage    *index_stage;
 	uint64		window;			/* bytes of blocks to be read ahead next */
 	uint64		max_window;
+	uint64		window_end;		/* where the next one ends, or begins */
 	const FmRunDesc *runs;		/* disjoint, ascending */
 	uint32		nruns;
 	bool		backward;
@@ -80,28 +84,68 @@ current_run(const FmRunScan *scan)
 }
 
 /*
- * Makes sure that a range, of blocks or of partitions, is staged, with what
- * follows it in the scan's direction between first and end.
+ * Adds a range, of blocks or of partitions, to an empty stage, with what
+ * follows it in the scan's direction between first and end.  Returns where it
+ * ends in that direction.
  */
-static void
-read_ahead(FmRunScan *scan, FmStage *stage, FmBlockHandle handle,
+static uint64
+add_window(FmRunScan *scan, FmStage *stage, FmBlockHandle handle,
 		   uint64 first, uint64 end, uint64 window)
 {
-	const FmRunDesc *run = current_run(scan);
 	uint64		from = handle.offset;
 	uint64		to = handle.offset + handle.size;
 
-	if (fm_stage_find(stage, run, handle.offset, handle.size) != NULL)
-		return;
 	fm_stage_reset(stage);
 	if (from < first || to > end)
-		return;					/* the fetch will tell what is wrong */
+		return scan->backward ? first : end;	/* the fetch will tell */
 	if (scan->backward)
 		from = to - Min(Max(window, handle.size), to - first);
 	else
 		to = from + Min(Max(window, handle.size), end - from);
-	fm_stage_add(stage, run, from, to - from);
-	fm_stage_read(&scan->fetch, &stage, 1);
+	fm_stage_add(stage, current_run(scan), from, to - from);
+	return scan->backward ? from : to;
+}
+
+/*
+ * Makes sure that a block is staged.  From the second window on the next one
+ * is on its way while the scan works on what came before.
+ */
+static void
+read_blocks_ahead(FmRunScan *scan, FmBlockHandle handle)
+{
+	const FmRunDesc *run = current_run(scan);
+	FmStage    *stage = scan->next_stage;
+	FmBlockHandle next;
+
+	if (fm_stage_find(scan->block_stage, run, handle.offset,
+					  handle.size) != NULL)
+		return;
+	if (fm_stage_awaits(stage, run, handle.offset, handle.size))
+	{
+		scan->next_stage = scan->block_stage;
+		scan->block_stage = stage;
+		fm_stage_finish(&scan->fetch, stage);
+	}
+	else
+	{
+		scan->window = Min(scan->window * 4, scan->max_window);
+		scan->window_end = add_window(scan, scan->block_stage, handle, 0,
+									  run->meta_offset, scan->window);
+		fm_stage_read(&scan->fetch, &scan->block_stage, 1);
+	}
+	fm_stage_reset(scan->next_stage);
+	if (scan->window < MIN_WINDOW ||
+		scan->window_end == (scan->backward ? 0 : run->meta_offset))
+		return;
+
+	/* A block that this window has cut is whole in the next. */
+	next.offset = scan->backward ? scan->window_end + WINDOW_OVERLAP :
+		scan->window_end - WINDOW_OVERLAP;
+	next.size = 0;
+	scan->window = Min(scan->window * 4, scan->max_window);
+	scan->window_end = add_window(scan, scan->next_stage, next, 0,
+								  run->meta_offset, scan->window);
+	fm_stage_start(&scan->fetch, scan->next_stage);
 }
 
 static bool
@@ -131,10 +175,15 @@ open_partition(FmRunScan *scan)
 	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
 	scan->fetch.stage = scan->index_stage;
 	if (scan->index_stage != NULL && scan->positioned &&
-		!is_cached(scan, entry.handle))
-		read_ahead(scan, scan->index_stage, entry.handle,
-				   current_run(scan)->meta_offset,
-				   current_run(scan)->tail_offset, INDEX_WINDOW);
+		!is_cached(scan, entry.handle) &&
+		fm_stage_find(scan->index_stage, current_run(scan),
+					  entry.handle.offset, entry.handle.size) == NULL)
+	{
+		(void) add_window(scan, scan->index_stage, entry.handle,
+						  current_run(scan)->meta_offset,
+						  current_run(scan)->tail_offset, INDEX_WINDOW);
+		fm_stage_read(&scan->fetch, &scan->index_stage, 1);
+	}
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
 				   entry.handle, NULL, &scan->partition_pin);
 	fm_partition_open(fm_slice(scan->partition_pin.data,
@@ -147,15 +196,9 @@ open_block(FmRunScan *scan)
 	FmBlockHandle handle = fm_partition_block(&scan->partition,
 											  scan->block_no);
 
-	scan->fetch.stage = scan->block_stage;
 	if (scan->block_stage != NULL && !is_cached(scan, handle))
-	{
-		if (fm_stage_find(scan->block_stage, current_run(scan),
-						  handle.offset, handle.size) == NULL)
-			scan->window = Min(scan->window * 4, scan->max_window);
-		read_ahead(scan, scan->block_stage, handle, 0,
-				   current_run(scan)->meta_offset, scan->window);
-	}
+		read_blocks_ahead(scan, handle);
+	scan->fetch.stage = scan->block_stage;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_DATA, handle,
 				   NULL, &scan->block_pin);
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
@@ -366,6 +409,7 @@ level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 	if (!fetch->store->ops->is_near)
 	{
 		scan->block_stage = fm_stage_create();
+		scan->next_stage = fm_stage_create();
 		scan->index_stage = fm_stage_create();
 		scan->window = FIRST_WINDOW / 4;
 		scan->max_window = MIN_WINDOW * 4;
@@ -396,6 +440,7 @@ fm_run_scan_end(FmRunScan *scan)
 {
 	release_pins(scan);
 	fm_stage_free(scan->block_stage);
+	fm_stage_free(scan->next_stage);
 	fm_stage_free(scan->index_stage);
 	pfree(scan);
 }

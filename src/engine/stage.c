@@ -31,6 +31,9 @@ struct FmStage
 	int			nsegments;
 	int			max_segments;
 	uint64		size;
+	FmReadRange *ranges;		/* that are being read; NULL: none */
+	FmPendingRead *pending;
+	int			nranges;
 };
 
 FmStage *
@@ -60,6 +63,7 @@ void
 fm_stage_reset(FmStage *stage)
 {
 	MemoryContextReset(stage->context);
+	stage->pending = NULL;
 	stage->nsegments = 0;
 	stage->size = 0;
 }
@@ -168,32 +172,37 @@ cut_pieces(const Segment *segment, FmReadRange *ranges)
 	return n;
 }
 
-void
-fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
+/* The ranges of all that is wanted; palloc'd. */
+static FmReadRange *
+collect_ranges(FmStage **stages, int nstages, int *n)
 {
 	FmReadRange *ranges;
 	int			max_ranges = 0;
-	int			n = 0;
 	int			s;
 	int			i;
 
 	for (s = 0; s < nstages; s++)
 		max_ranges += stages[s]->nsegments + stages[s]->size / PIECE_SIZE;
 	ranges = palloc(sizeof(FmReadRange) * Max(max_ranges, 1));
+	*n = 0;
 	for (s = 0; s < nstages; s++)
 	{
 		for (i = 0; i < stages[s]->nsegments; i++)
 		{
-			Segment    *segment = &stages[s]->segments[i];
-
-			if (!segment->wanted)
-				continue;
-			n += cut_pieces(segment, &ranges[n]);
+			if (stages[s]->segments[i].wanted)
+				*n += cut_pieces(&stages[s]->segments[i], &ranges[*n]);
 		}
 	}
-	if (n > 0)
-		fm_fetch_read(fetch, ranges, n);
-	n = 0;
+	return ranges;
+}
+
+/* The ranges were read, in the order of collect_ranges. */
+static void
+take_results(FmStage **stages, int nstages, const FmReadRange *ranges)
+{
+	int			s;
+	int			i;
+
 	for (s = 0; s < nstages; s++)
 	{
 		for (i = 0; i < stages[s]->nsegments; i++)
@@ -207,10 +216,54 @@ fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
 			segment->ready = true;
 			for (at = 0; at < segment->size; at += PIECE_SIZE)
 			{
-				if (ranges[n++].result != FM_READ_OK)
+				if ((ranges++)->result != FM_READ_OK)
 					segment->ready = false;
 			}
 		}
 	}
+}
+
+void
+fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
+{
+	int			n;
+	FmReadRange *ranges = collect_ranges(stages, nstages, &n);
+
+	if (n > 0)
+		fm_fetch_read(fetch, ranges, n);
+	take_results(stages, nstages, ranges);
 	pfree(ranges);
+}
+
+void
+fm_stage_start(FmFetch *fetch, FmStage *stage)
+{
+	MemoryContext old = MemoryContextSwitchTo(stage->context);
+
+	stage->ranges = collect_ranges(&stage, 1, &stage->nranges);
+	if (stage->nranges > 0)
+		stage->pending = fetch->store->ops->start_read(fetch->store,
+													   stage->ranges,
+													   stage->nranges);
+	MemoryContextSwitchTo(old);
+}
+
+void
+fm_stage_finish(FmFetch *fetch, FmStage *stage)
+{
+	FmPendingRead *pending = stage->pending;
+
+	if (pending == NULL)
+		return;
+	stage->pending = NULL;
+	fm_fetch_finish_read(fetch, pending, stage->ranges, stage->nranges);
+	take_results(&stage, 1, stage->ranges);
+}
+
+bool
+fm_stage_awaits(const FmStage *stage, const FmRunDesc *run, uint64 offset,
+				uint64 size)
+{
+	return stage->pending != NULL &&
+		find_segment(stage, &run->id, offset, size) != NULL;
 }

@@ -34,12 +34,23 @@
 
 typedef struct Transfer
 {
+	FmHttpBatch *batch;
 	FmHttpRequest *request;
 	CURL	   *easy;			/* NULL: not in flight */
 	struct curl_slist *headers;
 	size_t		sent;			/* bytes of the body */
 	char		message[CURL_ERROR_SIZE];
 } Transfer;
+
+struct FmHttpBatch
+{
+	FmHttpOptions options;
+	Transfer   *transfers;
+	int			n;
+	int			started;
+	int			done;
+	MemoryContextCallback callback;
+};
 
 static CURLM *multi = NULL;
 static CURL *kept_handles[KEPT_HANDLES];
@@ -433,13 +444,12 @@ note_outcome(Transfer *transfer, CURLcode code)
 			sizeof(request->message));
 }
 
-/* Takes what has ended; returns how many did. */
-static int
+/* Takes what has ended, of whatever batch. */
+static void
 take_finished(void)
 {
 	CURLMsg    *message;
 	int			left;
-	int			n = 0;
 
 	while ((message = curl_multi_info_read(multi, &left)) != NULL)
 	{
@@ -452,25 +462,19 @@ take_finished(void)
 		transfer = (Transfer *) private;
 		note_outcome(transfer, message->data.result);
 		stop(transfer, true);
-		n++;
+		transfer->batch->done++;
 	}
-	return n;
 }
 
-static void
-drop_wait_set(void)
-{
-	if (wait_set != NULL)
-		FreeWaitEventSet(wait_set);
-	wait_set = NULL;
-}
-
+/* Kept until the sockets change. */
 static void
 make_wait_set(void)
 {
 	int			i;
 
-	drop_wait_set();
+	if (wait_set != NULL)
+		FreeWaitEventSet(wait_set);
+	wait_set = NULL;
 	wait_set = fm_create_wait_event_set(nsockets + 2);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
 					  NULL);
@@ -498,6 +502,16 @@ act_on(curl_socket_t fd, int mask)
 	block_signals();
 	curl_multi_socket_action(multi, fd, mask, &running);
 	unblock_signals();
+}
+
+/* Lets libcurl do what it has to do by now. */
+static void
+act_on_timer(void)
+{
+	if (timer_left_ms() > 0)
+		return;
+	timer_set = false;
+	act_on(CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* Waits once, and lets libcurl act on what happened. */
@@ -532,45 +546,91 @@ wait_and_act(uint32 wait_event)
 			act_on(events[i].fd, mask);
 		}
 	}
-	if (timer_left_ms() <= 0)
+	act_on_timer();
+}
+
+/* Starts as many as may be in flight. */
+static void
+start_more(FmHttpBatch *batch)
+{
+	int			max_parallel = Min(Max(batch->options.max_parallel, 1),
+								   FM_HTTP_MAX_PARALLEL);
+
+	while (batch->started < batch->n &&
+		   batch->started - batch->done < max_parallel)
 	{
-		timer_set = false;
-		act_on(CURL_SOCKET_TIMEOUT, 0);
+		batch->started++;
+		start(&batch->transfers[batch->started - 1], &batch->options);
+	}
+}
+
+/* Drops what is in flight. */
+static void
+drop_batch(void *arg)
+{
+	FmHttpBatch *batch = arg;
+	int			i;
+
+	for (i = 0; i < batch->started; i++)
+		stop(&batch->transfers[i], false);
+	batch->started = 0;
+}
+
+FmHttpBatch *
+fm_http_start(FmHttpRequest **requests, int n, const FmHttpOptions *options)
+{
+	FmHttpBatch *batch = palloc0(sizeof(FmHttpBatch));
+	int			i;
+
+	http_init();
+	batch->options = *options;
+	batch->transfers = palloc0(sizeof(Transfer) * Max(n, 1));
+	batch->n = n;
+	for (i = 0; i < n; i++)
+	{
+		batch->transfers[i].batch = batch;
+		batch->transfers[i].request = requests[i];
+	}
+	batch->callback.func = drop_batch;
+	batch->callback.arg = batch;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext,
+									   &batch->callback);
+	start_more(batch);
+	act_on_timer();
+	return batch;
+}
+
+void
+fm_http_wait(FmHttpBatch *batch)
+{
+	while (batch->done < batch->n)
+	{
+		start_more(batch);
+		wait_and_act(batch->options.wait_event);
+		take_finished();
 	}
 }
 
 void
 fm_http_perform(FmHttpRequest **requests, int n, const FmHttpOptions *options)
 {
-	int			max_parallel = Min(Max(options->max_parallel, 1),
-								   FM_HTTP_MAX_PARALLEL);
-	Transfer   *transfers = palloc0(sizeof(Transfer) * Max(n, 1));
-	volatile int started = 0;
-	int			done = 0;
-	int			i;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest HTTP",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmHttpBatch *batch = fm_http_start(requests, n, options);
 
-	http_init();
-	for (i = 0; i < n; i++)
-		transfers[i].request = requests[i];
+	/* Requests are the caller's, and may go before the context does. */
 	PG_TRY();
 	{
-		while (done < n)
-		{
-			while (started < n && started - done < max_parallel)
-			{
-				started++;
-				start(&transfers[started - 1], options);
-			}
-			wait_and_act(options->wait_event);
-			done += take_finished();
-		}
+		fm_http_wait(batch);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		for (i = 0; i < started; i++)
-			stop(&transfers[i], false);
-		drop_wait_set();
+		drop_batch(batch);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	pfree(transfers);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }

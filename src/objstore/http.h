@@ -79,4 +79,16 @@ typedef struct FmHttpOptions
 extern void fm_http_perform(FmHttpRequest **requests, int n,
 							const FmHttpOptions *options);
 
+/*
+ * The same in two steps.  A batch, and all memory of its requests, lives in
+ * the current memory context; it ends with fm_http_wait, or with the context,
+ * which drops what is in flight.  Answers come in while other batches are
+ * waited for, and into the sockets' buffers at any time.
+ */
+typedef struct FmHttpBatch FmHttpBatch;
+
+extern FmHttpBatch *fm_http_start(FmHttpRequest **requests, int n,
+								  const FmHttpOptions *options);
+extern void fm_http_wait(FmHttpBatch *batch);
+
 #endif							/* FM_HTTP_H */

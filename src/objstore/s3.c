@@ -121,46 +121,96 @@ distribute(FmS3Store *store, const RangeGroup *group, const FmS3Request *request
 	}
 }
 
-static int
-s3_read(FmStore *base, FmReadRange *ranges, int n)
+struct FmPendingRead
 {
-	FmS3Store  *store = (FmS3Store *) base;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "fusio_manifest read",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	FmReadRange **sorted = palloc(sizeof(FmReadRange *) * Max(n, 1));
-	RangeGroup *groups = palloc(sizeof(RangeGroup) * Max(n, 1));
+	FmS3Store  *store;
+	RangeGroup *groups;
 	FmS3Request *requests;
-	int			ngroups;
+	int			n;
+	FmHttpBatch *batch;			/* NULL: not started */
+};
+
+/* What is needed to read the ranges, in the current memory context. */
+static FmPendingRead *
+prepare_read(FmS3Store *store, FmReadRange *ranges, int n)
+{
+	FmPendingRead *pending = palloc0(sizeof(FmPendingRead));
+	FmReadRange **sorted = palloc(sizeof(FmReadRange *) * Max(n, 1));
 	int			i;
 
 	for (i = 0; i < n; i++)
 		sorted[i] = &ranges[i];
 	qsort(sorted, n, sizeof(FmReadRange *), compare_ranges);
-	ngroups = make_groups(sorted, n, base->options.coalesce, groups);
-	requests = palloc0(sizeof(FmS3Request) * Max(ngroups, 1));
-	for (i = 0; i < ngroups; i++)
+	pending->store = store;
+	pending->groups = palloc(sizeof(RangeGroup) * Max(n, 1));
+	pending->n = make_groups(sorted, n, store->base.options.coalesce,
+							 pending->groups);
+	pending->requests = palloc0(sizeof(FmS3Request) * Max(pending->n, 1));
+	for (i = 0; i < pending->n; i++)
 	{
-		RangeGroup *group = &groups[i];
+		RangeGroup *group = &pending->groups[i];
+		FmS3Request *request = &pending->requests[i];
 		FmReadRange *first = group->ranges[0];
 		char	   *name = palloc(FM_OBJECT_NAME_SIZE);
 
 		fm_object_name(first->kind, &first->id, name);
 		group->dest = group->n == 1 ? first->dest : palloc(group->length);
-		requests[i].method = "GET";
-		requests[i].name = name;
-		requests[i].has_range = true;
-		requests[i].offset = group->offset;
-		requests[i].http.dest = group->dest;
-		requests[i].http.dest_size = group->length;
+		request->method = "GET";
+		request->name = name;
+		request->has_range = true;
+		request->offset = group->offset;
+		request->http.dest = group->dest;
+		request->http.dest_size = group->length;
 	}
-	fm_s3_perform(store, requests, ngroups, FM_WAIT_OBJECT_READ);
-	for (i = 0; i < ngroups; i++)
-		distribute(store, &groups[i], &requests[i]);
+	return pending;
+}
+
+static FmPendingRead *
+s3_start_read(FmStore *base, FmReadRange *ranges, int n)
+{
+	FmPendingRead *pending = prepare_read((FmS3Store *) base, ranges, n);
+
+	pending->batch = fm_s3_start(pending->store, pending->requests,
+								 pending->n, FM_WAIT_OBJECT_READ);
+	return pending;
+}
+
+static int
+s3_finish_read(FmPendingRead *pending)
+{
+	int			i;
+
+	fm_http_wait(pending->batch);
+	for (i = 0; i < pending->n; i++)
+	{
+		FmS3Request *request = &pending->requests[i];
+
+		if (!fm_s3_is_settled(pending->store, request))
+			fm_s3_perform(pending->store, request, 1, FM_WAIT_OBJECT_READ);
+		distribute(pending->store, &pending->groups[i], request);
+	}
+	return pending->n;
+}
+
+static int
+s3_read(FmStore *base, FmReadRange *ranges, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest read",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmPendingRead *pending = prepare_read((FmS3Store *) base, ranges, n);
+	int			nrequests = pending->n;
+	int			i;
+
+	fm_s3_perform(pending->store, pending->requests, pending->n,
+				  FM_WAIT_OBJECT_READ);
+	for (i = 0; i < pending->n; i++)
+		distribute(pending->store, &pending->groups[i],
+				   &pending->requests[i]);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	return ngroups;
+	return nrequests;
 }
 
 /* What probes left behind is not a store's. */
@@ -238,6 +288,8 @@ s3_options_changed(FmStore *base)
 
 static const FmStoreOps s3_ops = {
 	.read = s3_read,
+	.start_read = s3_start_read,
+	.finish_read = s3_finish_read,
 	.create = fm_s3_create_object,
 	.append = fm_s3_append,
 	.finish = fm_s3_finish,

@@ -113,6 +113,15 @@ extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 							   FmWaitEvent wait_event);
 
 /*
+ * Starts requests, to be waited for with fm_http_wait; the batch and the
+ * requests live in the current memory context.  Afterwards each is asked
+ * whether its answer is final; one that is not is to be performed anew.
+ */
+extern FmHttpBatch *fm_s3_start(FmS3Store *store, FmS3Request *requests, int n,
+								FmWaitEvent wait_event);
+extern bool fm_s3_is_settled(FmS3Store *store, FmS3Request *request);
+
+/*
  * Sends n requests side by side, once and without any retry; http.outcome
  * tells what came of each.
  */

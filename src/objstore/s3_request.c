@@ -340,9 +340,9 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 	}
 }
 
-static void
-send_requests(FmS3Store *store, FmS3Request **requests, int n,
-			  FmWaitEvent wait_event)
+static FmHttpBatch *
+start_requests(FmS3Store *store, FmS3Request **requests, int n,
+			   FmWaitEvent wait_event)
 {
 	const FmStoreOptions *options = &store->base.options;
 	FmHttpRequest **https = palloc(sizeof(FmHttpRequest *) * n);
@@ -363,8 +363,32 @@ send_requests(FmS3Store *store, FmS3Request **requests, int n,
 	http_options.ca_file = options->ca_file;
 	http_options.max_parallel = options->max_requests;
 	http_options.wait_event = fm_wait_event(wait_event);
-	fm_http_perform(https, n, &http_options);
-	pfree(https);
+	return fm_http_start(https, n, &http_options);
+}
+
+/* Nothing of the requests is in flight when this returns or raises. */
+static void
+send_requests(FmS3Store *store, FmS3Request **requests, int n,
+			  FmWaitEvent wait_event)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest requests",
+												  ALLOCSET_SMALL_SIZES);
+	FmHttpBatch *batch;
+	MemoryContext old;
+
+	PG_TRY();
+	{
+		old = MemoryContextSwitchTo(context);
+		batch = start_requests(store, requests, n, wait_event);
+		MemoryContextSwitchTo(old);
+		fm_http_wait(batch);
+	}
+	PG_FINALLY();
+	{
+		MemoryContextDelete(context);
+	}
+	PG_END_TRY();
 }
 
 /* Sleeps before a repetition; false if that would end after the deadline. */
@@ -412,6 +436,26 @@ check_commit_deadline(const FmS3Store *store)
 				 errdetail("The store of server \"%s\" does not answer.",
 						   store->base.options.servername),
 				 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
+}
+
+FmHttpBatch *
+fm_s3_start(FmS3Store *store, FmS3Request *requests, int n,
+			FmWaitEvent wait_event)
+{
+	FmS3Request **all = palloc(sizeof(FmS3Request *) * Max(n, 1));
+	int			i;
+
+	for (i = 0; i < n; i++)
+		all[i] = &requests[i];
+	return start_requests(store, all, n, wait_event);
+}
+
+bool
+fm_s3_is_settled(FmS3Store *store, FmS3Request *request)
+{
+	Repairs		done = {false, false, false};
+
+	return judge(store, request, &done) == FINAL && !is_wrong_range(request);
 }
 
 void

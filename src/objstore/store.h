@@ -28,6 +28,7 @@
 
 typedef struct FmStore FmStore;
 typedef struct FmObjectWriter FmObjectWriter;
+typedef struct FmPendingRead FmPendingRead;
 
 typedef enum FmObjectKind
 {
@@ -98,6 +99,14 @@ typedef struct FmStoreOps
 {
 	/* Reads n ranges, of any objects; returns the requests that it took. */
 	int			(*read) (FmStore *store, FmReadRange *ranges, int n);
+
+	/*
+	 * The same in two steps, for a store that is far away.  What is started
+	 * lives in the current memory context, as the ranges must, and is dropped
+	 * with it.
+	 */
+	FmPendingRead *(*start_read) (FmStore *store, FmReadRange *ranges, int n);
+	int			(*finish_read) (FmPendingRead *pending);
 
 	/*
 	 * Writes a new object, in order; finish makes it durable at its final

@@ -138,7 +138,7 @@ while (time < $end)
 			my $state = $transfer->{session}->result->{sqlstate};
 
 			if (!defined $state) { $done++ }
-			elsif ($state eq '40001') { $conflicts++ }
+			elsif ($state =~ /^40/) { $conflicts++ }
 			else { $other .= " $state" }
 			$transfer->{session}->run('ROLLBACK') if defined $state;
 		}
