@@ -68,3 +68,4 @@ demo:
 
 bench:
 	@bench/bench
+	@bench/s3

@@ -25,10 +25,11 @@
 /*
  * What is read ahead from a store that is far away, in bytes: the first
  * window of blocks is small, as the scan may end soon, and each that follows
- * is four times the one before.
+ * is WINDOW_GROWTH times the one before.
  */
 #define FIRST_WINDOW (16 * 1024)
-#define MAX_WINDOW (16 * 1024 * 1024)	/* twice, of all sources of a scan */
+#define WINDOW_GROWTH 8
+#define MAX_WINDOW (32 * 1024 * 1024)	/* twice, of all sources of a scan */
 #define MIN_WINDOW (256 * 1024)
 #define WINDOW_OVERLAP (64 * 1024)	/* as large as most blocks, and less than
 									 * MIN_WINDOW */
@@ -128,7 +129,7 @@ read_blocks_ahead(FmRunScan *scan, FmBlockHandle handle)
 	}
 	else
 	{
-		scan->window = Min(scan->window * 4, scan->max_window);
+		scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
 		scan->window_end = add_window(scan, scan->block_stage, handle, 0,
 									  run->meta_offset, scan->window);
 		fm_stage_read(&scan->fetch, &scan->block_stage, 1);
@@ -142,7 +143,7 @@ read_blocks_ahead(FmRunScan *scan, FmBlockHandle handle)
 	next.offset = scan->backward ? scan->window_end + WINDOW_OVERLAP :
 		scan->window_end - WINDOW_OVERLAP;
 	next.size = 0;
-	scan->window = Min(scan->window * 4, scan->max_window);
+	scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
 	scan->window_end = add_window(scan, scan->next_stage, next, 0,
 								  run->meta_offset, scan->window);
 	fm_stage_start(&scan->fetch, scan->next_stage);
@@ -411,7 +412,7 @@ level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 		scan->block_stage = fm_stage_create();
 		scan->next_stage = fm_stage_create();
 		scan->index_stage = fm_stage_create();
-		scan->window = FIRST_WINDOW / 4;
+		scan->window = FIRST_WINDOW / WINDOW_GROWTH;
 		scan->max_window = MIN_WINDOW * 4;
 	}
 	scan->runs = runs;

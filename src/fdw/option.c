@@ -42,7 +42,7 @@
 #define DEFAULT_RETRY_TIMEOUT_MS 10000
 #define DEFAULT_CONNECT_TIMEOUT_MS 5000
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
-#define DEFAULT_MAX_REQUESTS 16
+#define DEFAULT_MAX_REQUESTS 128
 #define DEFAULT_COALESCE_KB 64
 #define MAX_COALESCE_KB 8192
 #define MIN_BLOOM_BITS 4
@@ -180,7 +180,7 @@ read_max_requests(const char *name, const char *value, OptionValues *values)
 		values->store.max_requests < 1 ||
 		values->store.max_requests > FM_HTTP_MAX_PARALLEL)
 		raise_value(name, value,
-					"The number of requests in flight is from 1 to 64.");
+					"The number of requests in flight is from 1 to 256.");
 }
 
 static void

@@ -27,10 +27,10 @@
 #include "objstore/clock.h"
 #include "objstore/http.h"
 
-#define MAX_SOCKETS 256
-#define KEPT_CONNECTIONS 32
-#define KEPT_HANDLES 32
-#define MAX_EVENTS 32
+#define MAX_SOCKETS 1024
+#define KEPT_CONNECTIONS 128
+#define KEPT_HANDLES 128
+#define MAX_EVENTS 64
 
 typedef struct Transfer
 {
@@ -371,6 +371,7 @@ start(Transfer *transfer, const FmHttpOptions *options)
 	CURLMcode	rc;
 
 	transfer->easy = take_handle();
+	ReserveExternalFD();
 	set_up(transfer, options);
 	block_signals();
 	rc = curl_multi_add_handle(multi, transfer->easy);
@@ -395,6 +396,7 @@ stop(Transfer *transfer, bool keep_handle)
 	else
 		curl_easy_cleanup(transfer->easy);
 	unblock_signals();
+	ReleaseExternalFD();
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
 	transfer->easy = NULL;
@@ -514,39 +516,33 @@ act_on_timer(void)
 	act_on(CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* Waits once, and lets libcurl act on what happened. */
+/* Waits once, for so long, and lets libcurl act on what happened. */
 static void
-wait_and_act(uint32 wait_event)
+wait_and_act(long left_ms, uint32 wait_event)
 {
 	WaitEvent	events[MAX_EVENTS];
-	long		left_ms = timer_left_ms();
 	int			n;
 	int			i;
 
-	if (left_ms > 0)
+	if (sockets_changed || wait_set == NULL)
+		make_wait_set();
+	n = WaitEventSetWait(wait_set, left_ms, events, MAX_EVENTS, wait_event);
+	for (i = 0; i < n; i++)
 	{
-		if (sockets_changed || wait_set == NULL)
-			make_wait_set();
-		n = WaitEventSetWait(wait_set, left_ms, events, MAX_EVENTS,
-							 wait_event);
-		for (i = 0; i < n; i++)
-		{
-			int			mask = 0;
+		int			mask = 0;
 
-			if (events[i].events & WL_LATCH_SET)
-			{
-				ResetLatch(MyLatch);
-				CHECK_FOR_INTERRUPTS();
-				continue;
-			}
-			if (events[i].events & WL_SOCKET_READABLE)
-				mask |= CURL_CSELECT_IN;
-			if (events[i].events & WL_SOCKET_WRITEABLE)
-				mask |= CURL_CSELECT_OUT;
-			act_on(events[i].fd, mask);
+		if (events[i].events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+			continue;
 		}
+		if (events[i].events & WL_SOCKET_READABLE)
+			mask |= CURL_CSELECT_IN;
+		if (events[i].events & WL_SOCKET_WRITEABLE)
+			mask |= CURL_CSELECT_OUT;
+		act_on(events[i].fd, mask);
 	}
-	act_on_timer();
 }
 
 /* Starts as many as may be in flight. */
@@ -606,7 +602,9 @@ fm_http_wait(FmHttpBatch *batch)
 	while (batch->done < batch->n)
 	{
 		start_more(batch);
-		wait_and_act(batch->options.wait_event);
+		if (timer_left_ms() > 0)
+			wait_and_act(timer_left_ms(), batch->options.wait_event);
+		act_on_timer();
 		take_finished();
 	}
 }

@@ -15,7 +15,7 @@
 
 #include "base/slice.h"
 
-#define FM_HTTP_MAX_PARALLEL 64
+#define FM_HTTP_MAX_PARALLEL 256
 #define FM_HTTP_ERROR_BODY 2048
 
 typedef enum FmHttpOutcome

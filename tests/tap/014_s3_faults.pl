@@ -114,6 +114,37 @@ for my $action (
 	}
 }
 
+# Pairs of faults, at random.
+{
+	my @actions = ('refuse', 'lose', 'twice', 'late:1', 'late:2', 'status:500',
+		'status:409', 'after:503', 'after:412', 'status:412');
+	my ($bad, $unknown, $good) = (0, 0, 0);
+
+	srand(20);
+	new_store();
+	insert();
+	for (1 .. 60)
+	{
+		my ($first, $second) = (1 + int rand 4, 1 + int rand 7);
+
+		$proxy->plan(
+			"$first $actions[rand @actions] .",
+			"$second $actions[rand @actions] .");
+		my $state = insert(connect_to($node));
+		$proxy->plan;
+		my $there = there();
+
+		$good++ if $state eq '00000';
+		$unknown++ if $state eq '40003';
+		$bad++
+		  if $state eq '00000' ? $there != 1
+		  : $state eq '40003' ? $there > 1
+		  : $there != 0;
+	}
+	is($bad, 0, "pairs of faults: all or nothing; $good committed, $unknown unknown");
+	cmp_ok($good, '>', 20, 'pairs of faults: most are overcome');
+}
+
 new_store();
 insert();
 
