@@ -213,7 +213,12 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	request->body = bytes;
 	request->http.fresh_connection = true;
 	if (expected != NULL)
-		fm_s3_add_header(request, "if-match", store->head_etag);
+	{
+		/* Refused though HEAD is the same: older Ceph wants no quotes. */
+		if (strcmp(store->refused_etag, store->head_etag) == 0)
+			store->bare_etags = !store->bare_etags;
+		fm_s3_add_if_match(store, request, store->head_etag);
+	}
 	else
 		fm_s3_add_header(request, "if-none-match", "*");
 
@@ -222,6 +227,11 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	store->head_read_us = 0;
 	fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
 	fm_head_replaced(base->options.location);
+	store->refused_etag[0] = '\0';
+	if (expected != NULL && request->http.outcome == FM_HTTP_ANSWERED &&
+		request->http.status == 412)
+		strlcpy(store->refused_etag, store->head_etag,
+				sizeof(store->refused_etag));
 	result = judge_put(store, request);
 	strlcpy(store->swapped_etag,
 			result == FM_CAS_APPLIED ? request->http.etag : "",

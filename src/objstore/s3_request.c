@@ -55,6 +55,16 @@ fm_s3_add_header(FmS3Request *request, const char *name, const char *value)
 	request->headers[request->nheaders++].value = value;
 }
 
+void
+fm_s3_add_if_match(FmS3Store *store, FmS3Request *request, const char *etag)
+{
+	size_t		len = strlen(etag);
+
+	if (store->bare_etags && len > 2 && etag[0] == '"')
+		etag = pnstrdup(etag + 1, len - 2);
+	fm_s3_add_header(request, "if-match", etag);
+}
+
 char *
 fm_s3_xml_text(const char *xml, const char *element)
 {

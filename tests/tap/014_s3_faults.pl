@@ -202,6 +202,21 @@ holds('00000', 'F11');
 		2, 'F12: both rows are there');
 }
 
+# F13: a writer that was stopped while others committed.
+{
+	my $other = connect_to($node);
+	my $stopped = connect_to($node);
+
+	$stopped->run('BEGIN');
+	$stopped->run("INSERT INTO t$table VALUES (" . ++$key . ", 'x')");
+	kill 'STOP', $stopped->pid;
+	$other->run("INSERT INTO d$table VALUES ($key + 100000 + $_, 'y')") for 1 .. 3;
+	$stopped->send('COMMIT');
+	kill 'CONT', $stopped->pid;
+	is($stopped->describe($stopped->result), 'no error', 'F13: it rebases');
+	holds('00000', 'F13');
+}
+
 # F10: HEAD is gone, refused, credentials expired, another region.
 $proxy->plan("1 status:404:NoSuchKey $HEAD");
 is(insert(), 'XX001', 'F10: HEAD is gone: an error, no new store');
