@@ -60,7 +60,7 @@ fm_s3_add_if_match(FmS3Store *store, FmS3Request *request, const char *etag)
 {
 	size_t		len = strlen(etag);
 
-	if (store->bare_etags && len > 2 && etag[0] == '"')
+	if (store->bare_etags && len > 2 && strncmp(etag, "\"", 1) == 0)
 		etag = pnstrdup(etag + 1, len - 2);
 	fm_s3_add_header(request, "if-match", etag);
 }
