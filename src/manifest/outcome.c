@@ -62,13 +62,17 @@ look(FmStore *store, const FmHeadIdentity *expected, const FmId *commit_id,
 	return FORGOTTEN;
 }
 
-/* The same, with what went wrong in *problem. */
+/*
+ * The same, with what went wrong in *problem.  An error lets go of held
+ * interrupts, which have to stay held.
+ */
 static Finding
 try_look(FmStore *store, const FmHeadIdentity *expected,
 		 const FmId *commit_id, FmSlice bytes, MemoryContext context,
 		 char **problem)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
+	uint32		held = InterruptHoldoffCount;
 	volatile Finding finding = OPEN;
 
 	PG_TRY();
@@ -79,6 +83,7 @@ try_look(FmStore *store, const FmHeadIdentity *expected,
 	{
 		ErrorData  *error;
 
+		InterruptHoldoffCount = held;
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
 		FlushErrorState();

@@ -106,7 +106,10 @@ forget_upload(OpenUpload *upload)
 	pfree(upload);
 }
 
-/* Best effort, with little patience: the transaction has failed already. */
+/*
+ * Best effort, with little patience: the transaction has failed already.  An
+ * error lets go of held interrupts, which have to stay held.
+ */
 static void
 abort_upload(OpenUpload *upload)
 {
@@ -114,8 +117,10 @@ abort_upload(OpenUpload *upload)
 	int			retry_timeout_ms = options->retry_timeout_ms;
 	int			request_timeout_ms = options->request_timeout_ms;
 	MemoryContext old = CurrentMemoryContext;
+	uint32		held;
 
 	HOLD_INTERRUPTS();
+	held = InterruptHoldoffCount;
 	PG_TRY();
 	{
 		FmS3Request *request = palloc0(sizeof(FmS3Request));
@@ -129,6 +134,7 @@ abort_upload(OpenUpload *upload)
 	}
 	PG_CATCH();
 	{
+		InterruptHoldoffCount = held;
 		MemoryContextSwitchTo(old);
 		FlushErrorState();
 	}

@@ -177,6 +177,20 @@ $proxy->plan("1 after:503 $HEAD");
 is(insert(), '00000', 'F11: 503 after it was applied');
 holds('00000', 'F11');
 
+# The same while HEAD cannot be read at first; the session is as it was then.
+{
+	my $other = connect_to($node);
+
+	$proxy->plan("1 status:500 $HEAD", map { "$_ status:403:AccessDenied ^GET .*/HEAD" } 3, 4);
+	is(insert($other), '00000', 'F11: HEAD is refused to who looks: looked again');
+	like(join("\n", $proxy->log), qr{PUT .*/HEAD status:500.*GET .*/HEAD status:403}s,
+		'F11: that has happened');
+	holds('00000', 'F11, refused');
+	$proxy->plan;
+	is($other->sqlstate("SET statement_timeout = '100ms'; SELECT pg_sleep(20)"),
+		'57014', 'F11: the session can be cancelled');
+}
+
 # F5: applied, the answer lost, and another commit over it meanwhile.
 {
 	my $other = connect_to($node);
@@ -266,6 +280,30 @@ is($session->sqlstate("SELECT v FROM t$table WHERE k = 200001"), 'HV000',
 $proxy->plan;
 is($session->value("SELECT count(*) FROM t$table WHERE k = 200001"), 1,
 	'and all is well afterwards');
+
+# A request that hangs is sent once more, when it is late for this server.
+{
+	my $prefix = FmTest::S3::new_prefix();
+
+	$proxy->make_server($session, 'patient', $prefix, request_timeout => '1min');
+	$session->run("CREATE FOREIGN TABLE patient (k int NOT NULL, v text) SERVER patient OPTIONS (key 'k')");
+	$session->run("INSERT INTO patient VALUES (1, 'x')");
+	$session->run("SET statement_timeout = '30s'");
+	for (1 .. 40)
+	{
+		$session->run('SELECT fusio_manifest_cache_reset()');
+		$session->run('SELECT v FROM patient WHERE k = 1');
+	}
+	$session->run('SELECT fusio_manifest_cache_reset()');
+	$proxy->plan('1 stall ^GET .*/runs/');
+	is($session->value('SELECT v FROM patient WHERE k = 1'), 'x',
+		'a read that hangs is hedged');
+	is(scalar(grep { m{^GET .*/runs/} } $proxy->log), 2, 'by one more request');
+	$proxy->plan('1 stall ^GET .*/HEAD');
+	is($session->value('SELECT v FROM patient WHERE k = 1'), 'x', 'so is HEAD');
+	$session->run('RESET statement_timeout');
+	$proxy->plan;
+}
 
 # F28: cancel and timeouts act at once in a request, and not after HEAD is sent
 $session->run('SELECT fusio_manifest_cache_reset()');
