@@ -203,6 +203,7 @@ ask(const FmStoreOptions *options, const char *method, const char *url,
 	const char *const *headers)
 {
 	FmHttpRequest *request = palloc0(sizeof(FmHttpRequest));
+	static FmHttpPace pace;
 	FmHttpOptions http_options;
 	int			tries = 0;
 
@@ -217,6 +218,7 @@ ask(const FmStoreOptions *options, const char *method, const char *url,
 	http_options.ca_file = options->ca_file;
 	http_options.max_parallel = 1;
 	http_options.wait_event = fm_wait_event(FM_WAIT_CREDENTIALS);
+	http_options.pace = &pace;
 	do
 	{
 		fm_http_perform(&request, 1, &http_options);

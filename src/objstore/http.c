@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include <curl/curl.h>
+#include <math.h>
 #include <signal.h>
 
 #include "miscadmin.h"
@@ -32,6 +33,12 @@
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
 
+/* When a request is sent a second time, and how often. */
+#define FIRST_PATIENCE_US 1000000
+#define MIN_PATIENCE_US 200000
+#define CREDIT_PER_REQUEST 0.05
+#define MAX_CREDIT 5.0
+
 typedef struct Transfer
 {
 	FmHttpBatch *batch;
@@ -39,6 +46,10 @@ typedef struct Transfer
 	CURL	   *easy;			/* NULL: not in flight */
 	struct curl_slist *headers;
 	size_t		sent;			/* bytes of the body */
+	int64		start_us;		/* monotonic; of the first, for a twin */
+	bool		answered;		/* an answer has begun */
+	struct Transfer *twin;		/* the same request, sent later; NULL: none */
+	struct Transfer *first;		/* whose twin this is; NULL: it is none */
 	char		message[CURL_ERROR_SIZE];
 } Transfer;
 
@@ -49,6 +60,8 @@ struct FmHttpBatch
 	int			n;
 	int			started;
 	int			done;
+	int64		next_look_us;	/* for answers that are late */
+	MemoryContext context;
 	MemoryContextCallback callback;
 };
 
@@ -186,15 +199,39 @@ clear_answer(FmHttpRequest *request)
 	request->error_size = 0;
 }
 
+/* An answer has begun: learns from how long that took. */
+static void
+note_pace(Transfer *transfer)
+{
+	FmHttpPace *pace = transfer->batch->options.pace;
+	double		took = fm_monotonic_us() - transfer->start_us;
+
+	transfer->answered = true;
+	if (!pace->known)
+	{
+		pace->mean_us = took;
+		pace->deviation_us = took / 2;
+		pace->known = true;
+		return;
+	}
+	pace->deviation_us += (fabs(took - pace->mean_us) - pace->deviation_us) / 4;
+	pace->mean_us += (took - pace->mean_us) / 8;
+}
+
 static size_t
 take_header(char *line, size_t size, size_t n, void *arg)
 {
-	FmHttpRequest *request = ((Transfer *) arg)->request;
+	Transfer   *transfer = arg;
+	FmHttpRequest *request = transfer->request;
 	char		value[256];
 
 	size *= n;
 	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
 		clear_answer(request);
+		if (!transfer->answered)
+			note_pace(transfer);
+	}
 	else if (is_header(line, size, "etag", value, sizeof(value)))
 		strlcpy(request->etag, value, sizeof(request->etag));
 	else if (is_header(line, size, "x-amz-bucket-region", value,
@@ -321,6 +358,7 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	clear_answer(request);
 	request->status = 0;
 	request->hopeless = false;
+	request->hedged = false;
 	request->message[0] = '\0';
 	transfer->sent = 0;
 	transfer->message[0] = '\0';
@@ -373,6 +411,11 @@ start(Transfer *transfer, const FmHttpOptions *options)
 	transfer->easy = take_handle();
 	ReserveExternalFD();
 	set_up(transfer, options);
+	transfer->answered = false;
+	if (transfer->first == NULL)
+		transfer->start_us = fm_monotonic_us();
+	else
+		transfer->start_us = transfer->first->start_us;
 	block_signals();
 	rc = curl_multi_add_handle(multi, transfer->easy);
 	unblock_signals();
@@ -446,6 +489,40 @@ note_outcome(Transfer *transfer, CURLcode code)
 			sizeof(request->message));
 }
 
+/* The answer to its twin is the answer to the request. */
+static void
+take_over(Transfer *first, const Transfer *twin)
+{
+	FmHttpRequest *request = first->request;
+	uint8	   *dest = request->dest;
+
+	if (twin->request->received > 0)
+		memcpy(dest, twin->request->dest, twin->request->received);
+	*request = *twin->request;
+	request->dest = dest;
+}
+
+/* A transfer has ended; so has its request, unless a twin may do better. */
+static void
+settle(Transfer *transfer)
+{
+	Transfer   *first = transfer->first != NULL ? transfer->first : transfer;
+	Transfer   *other = transfer->first != NULL ? first : first->twin;
+	const FmHttpRequest *request = transfer->request;
+
+	if (other != NULL)
+	{
+		if (other->easy != NULL &&
+			(request->outcome != FM_HTTP_ANSWERED || request->status >= 500))
+			return;
+		stop(other, false);
+		if (transfer != first)
+			take_over(first, transfer);
+		first->request->hedged = true;
+	}
+	transfer->batch->done++;
+}
+
 /* Takes what has ended, of whatever batch. */
 static void
 take_finished(void)
@@ -464,7 +541,7 @@ take_finished(void)
 		transfer = (Transfer *) private;
 		note_outcome(transfer, message->data.result);
 		stop(transfer, true);
-		transfer->batch->done++;
+		settle(transfer);
 	}
 }
 
@@ -489,11 +566,15 @@ make_wait_set(void)
 }
 
 static long
+left_until_ms(int64 end_us)
+{
+	return (long) ((end_us - fm_monotonic_us() + 999) / 1000);
+}
+
+static long
 timer_left_ms(void)
 {
-	if (!timer_set)
-		return 1000;
-	return (long) ((timer_end_us - fm_monotonic_us() + 999) / 1000);
+	return timer_set ? left_until_ms(timer_end_us) : 1000;
 }
 
 static void
@@ -555,8 +636,63 @@ start_more(FmHttpBatch *batch)
 	while (batch->started < batch->n &&
 		   batch->started - batch->done < max_parallel)
 	{
+		FmHttpPace *pace = batch->options.pace;
+
 		batch->started++;
 		start(&batch->transfers[batch->started - 1], &batch->options);
+		pace->credit = Min(pace->credit + CREDIT_PER_REQUEST, MAX_CREDIT);
+	}
+}
+
+/* Sends a request a second time. */
+static void
+start_twin(Transfer *transfer)
+{
+	MemoryContext context = transfer->batch->context;
+	Transfer   *twin = MemoryContextAllocZero(context, sizeof(Transfer));
+	FmHttpRequest *request = MemoryContextAlloc(context,
+												sizeof(FmHttpRequest));
+
+	*request = *transfer->request;
+	request->dest = MemoryContextAllocHuge(context,
+										   Max(request->dest_size, 1));
+	twin->batch = transfer->batch;
+	twin->request = request;
+	twin->first = transfer;
+	transfer->twin = twin;
+	start(twin, &transfer->batch->options);
+}
+
+/* Looks for answers that should have begun by now. */
+static void
+hedge_late(FmHttpBatch *batch)
+{
+	FmHttpPace *pace = batch->options.pace;
+	int64		now_us = fm_monotonic_us();
+	int64		patience_us = FIRST_PATIENCE_US;
+	int			i;
+
+	if (now_us < batch->next_look_us)
+		return;
+	if (pace->known)
+		patience_us = Max(MIN_PATIENCE_US,
+						  (int64) (pace->mean_us + 4 * pace->deviation_us));
+	batch->next_look_us = now_us + patience_us;
+	for (i = 0; i < batch->started; i++)
+	{
+		Transfer   *transfer = &batch->transfers[i];
+		int64		due_us = transfer->start_us + patience_us;
+
+		if (transfer->easy == NULL || transfer->answered ||
+			transfer->twin != NULL || !transfer->request->repeatable)
+			continue;
+		if (due_us > now_us)
+			batch->next_look_us = Min(batch->next_look_us, due_us);
+		else if (pace->credit >= 1)
+		{
+			pace->credit -= 1;
+			start_twin(transfer);
+		}
 	}
 }
 
@@ -568,7 +704,11 @@ drop_batch(void *arg)
 	int			i;
 
 	for (i = 0; i < batch->started; i++)
+	{
 		stop(&batch->transfers[i], false);
+		if (batch->transfers[i].twin != NULL)
+			stop(batch->transfers[i].twin, false);
+	}
 	batch->started = 0;
 }
 
@@ -582,6 +722,7 @@ fm_http_start(FmHttpRequest **requests, int n, const FmHttpOptions *options)
 	batch->options = *options;
 	batch->transfers = palloc0(sizeof(Transfer) * Max(n, 1));
 	batch->n = n;
+	batch->context = CurrentMemoryContext;
 	for (i = 0; i < n; i++)
 	{
 		batch->transfers[i].batch = batch;
@@ -601,9 +742,13 @@ fm_http_wait(FmHttpBatch *batch)
 {
 	while (batch->done < batch->n)
 	{
+		long		left_ms;
+
 		start_more(batch);
-		if (timer_left_ms() > 0)
-			wait_and_act(timer_left_ms(), batch->options.wait_event);
+		hedge_late(batch);
+		left_ms = Min(timer_left_ms(), left_until_ms(batch->next_look_us));
+		if (left_ms > 0)
+			wait_and_act(left_ms, batch->options.wait_event);
 		act_on_timer();
 		take_finished();
 	}

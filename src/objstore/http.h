@@ -33,6 +33,7 @@ typedef struct FmHttpRequest
 	const char *const *headers; /* "Name: value", NULL at the end */
 	FmSlice		body;
 	bool		fresh_connection;	/* neither reuse nor keep a connection */
+	bool		repeatable;		/* may be sent twice, if the answer is late */
 	int			timeout_ms;		/* of the whole request; 0: none */
 
 	/*
@@ -47,6 +48,7 @@ typedef struct FmHttpRequest
 	/* the answer */
 	FmHttpOutcome outcome;
 	bool		hopeless;		/* no answer, and none by trying again */
+	bool		hedged;			/* it was sent twice */
 	int			status;
 	uint64		received;		/* bytes in dest */
 	bool		overflow;		/* the body was larger than dest */
@@ -63,6 +65,19 @@ typedef struct FmHttpRequest
 	char		message[256];	/* why there was no answer */
 } FmHttpRequest;
 
+/*
+ * How fast a server begins to answer: mean and mean deviation, smoothed as
+ * TCP's retransmission timer does (RFC 6298).  Kept by who talks to the
+ * server; all zero at first.
+ */
+typedef struct FmHttpPace
+{
+	bool		known;
+	double		mean_us;
+	double		deviation_us;
+	double		credit;			/* requests that may be sent twice */
+} FmHttpPace;
+
 /* What all requests of a call have in common. */
 typedef struct FmHttpOptions
 {
@@ -70,9 +85,16 @@ typedef struct FmHttpOptions
 	const char *ca_file;		/* NULL: libcurl's own */
 	int			max_parallel;	/* requests in flight */
 	uint32		wait_event;
+	FmHttpPace *pace;			/* outlives the call */
 } FmHttpOptions;
 
 /*
+ * A repeatable request whose answer has not begun when nearly all others
+ * would have is sent once more, on another connection, and the first good
+ * answer counts: one of a server's many machines may be slow or gone ("hedged
+ * requests", Dean and Barroso, The Tail at Scale, 2013).  That holds for one
+ * request in twenty at most, lest a slow server gets twice the work.
+ *
  * Performs n requests, at most max_parallel at a time, and returns when each
  * has an outcome.  Interrupts act while it waits, unless they are held.
  */

@@ -175,9 +175,17 @@ s3_start_read(FmStore *base, FmReadRange *ranges, int n)
 	return pending;
 }
 
+/* How often it was sent in the end. */
+static int
+count_sent(const FmS3Request *request)
+{
+	return 1 + request->retries + (request->http.hedged ? 1 : 0);
+}
+
 static int
 s3_finish_read(FmPendingRead *pending)
 {
+	int			nrequests = 0;
 	int			i;
 
 	fm_http_wait(pending->batch);
@@ -186,10 +194,14 @@ s3_finish_read(FmPendingRead *pending)
 		FmS3Request *request = &pending->requests[i];
 
 		if (!fm_s3_is_settled(pending->store, request))
+		{
+			nrequests += count_sent(request);
 			fm_s3_perform(pending->store, request, 1, FM_WAIT_OBJECT_READ);
+		}
+		nrequests += count_sent(request);
 		distribute(pending->store, &pending->groups[i], request);
 	}
-	return pending->n;
+	return nrequests;
 }
 
 static int
@@ -200,14 +212,17 @@ s3_read(FmStore *base, FmReadRange *ranges, int n)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FmPendingRead *pending = prepare_read((FmS3Store *) base, ranges, n);
-	int			nrequests = pending->n;
+	int			nrequests = 0;
 	int			i;
 
 	fm_s3_perform(pending->store, pending->requests, pending->n,
 				  FM_WAIT_OBJECT_READ);
 	for (i = 0; i < pending->n; i++)
+	{
+		nrequests += count_sent(&pending->requests[i]);
 		distribute(pending->store, &pending->groups[i],
 				   &pending->requests[i]);
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return nrequests;

@@ -49,6 +49,8 @@ typedef struct FmS3Store
 	uint64		head_epoch;		/* before that */
 	uint8	   *head_buffer;
 
+	FmHttpPace	pace;
+
 	/* The server's clock: its last Date, and when that came. */
 	int64		date_us;		/* since 1970; 0: none yet */
 	int64		date_seen_us;	/* monotonic */

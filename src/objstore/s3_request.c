@@ -367,12 +367,14 @@ start_requests(FmS3Store *store, FmS3Request **requests, int n,
 		sign(store, request);
 		request->http.timeout_ms = options->request_timeout_ms +
 			(int) Min(size / 1024, PG_INT32_MAX / 2);
+		request->http.repeatable = strcmp(request->method, "GET") == 0;
 		https[i] = &request->http;
 	}
 	http_options.connect_timeout_ms = options->connect_timeout_ms;
 	http_options.ca_file = options->ca_file;
 	http_options.max_parallel = options->max_requests;
 	http_options.wait_event = fm_wait_event(wait_event);
+	http_options.pace = &store->pace;
 	return fm_http_start(https, n, &http_options);
 }
 
