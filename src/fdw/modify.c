@@ -56,6 +56,7 @@ typedef struct ModifyState
 	Oid			userid;			/* whose credentials are used */
 	Relation	rel;
 	ModifyConflict on_conflict; /* of INSERT */
+	WCOKind		policy_check;	/* what new rows are held against */
 	CommandId	cid;
 	FmOpenTable *open;			/* NULL before the first row */
 	FmFetch		fetch;
@@ -184,6 +185,8 @@ create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 	fm_buf_init(&state->key, &state->alloc);
 	fm_buf_init(&state->row, &state->alloc);
 
+	state->policy_check = plan != NULL && plan->operation == CMD_UPDATE ?
+		WCO_RLS_UPDATE_CHECK : WCO_RLS_INSERT_CHECK;
 	if (plan != NULL)
 		check_conflict_action(plan->onConflictAction,
 							  RelationGetRelationName(state->rel));
@@ -483,12 +486,18 @@ key_is_taken(ModifyState *state, FmSlice key, uint64 hash)
 	return result == FM_LOOKUP_ROW;
 }
 
-/* PostgreSQL leaves constraints of foreign tables to their wrapper. */
+/*
+ * PostgreSQL leaves constraints of foreign tables to their wrapper, and also
+ * the row-level security of a partitioned table whose partition one is.
+ */
 static void
-check_constraints(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
+check_new_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
+	ModifyState *state = rinfo->ri_FdwState;
 	Relation	rel = rinfo->ri_RelationDesc;
 
+	if (rinfo->ri_WithCheckOptions != NIL)
+		ExecWithCheckOptions(state->policy_check, rinfo, slot, estate);
 	if (RelationGetDescr(rel)->constr != NULL)
 		ExecConstraints(rinfo, slot, estate);
 	if (rel->rd_rel->relispartition)
@@ -526,7 +535,7 @@ fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	FmSlice		key;
 	uint64		hash;
 
-	check_constraints(estate, rinfo, slot);
+	check_new_row(estate, rinfo, slot);
 	open_for_write(state);
 	fm_buf_reset(&state->key);
 	encode_key(state, slot, &state->key);
@@ -603,7 +612,7 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 	fm_buf_reset(&state->key);
 	for (i = 0; i < n; i++)
 	{
-		check_constraints(estate, rinfo, slots[i]);
+		check_new_row(estate, rinfo, slots[i]);
 		rows[i].start = state->key.len;
 		encode_key(state, slots[i], &state->key);
 	}
@@ -740,7 +749,7 @@ fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	if (!find_old_key(state, planSlot, &old_hash))
 		return NULL;
 	old_row = find_old_row(state, old_hash);
-	check_constraints(estate, rinfo, slot);
+	check_new_row(estate, rinfo, slot);
 	fm_buf_reset(&state->key);
 	encode_key(state, slot, &state->key);
 	key = fm_buf_slice(&state->key);

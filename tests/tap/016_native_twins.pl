@@ -1,0 +1,105 @@
+# One script on native tables and on foreign ones: the same answers, row
+# counts and SQLSTATEs.  Then rechecks of rows that others have changed, and a
+# database that is dumped and restored.
+use strict;
+use warnings;
+
+use FindBin;
+use FmTest::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('twins', conf => [ 'autovacuum = off' ]);
+my $session = connect_to($node);
+my %output;
+
+for my $kind ('native', 'foreign')
+{
+	my $directory = new_directory();
+
+	$session->run("CREATE DATABASE twin_$kind");
+	$session->run("ALTER DATABASE twin_$kind SET tw.mode = '$kind'");
+	my $in_it = connect_to($node, dbname => "twin_$kind");
+	$in_it->run('CREATE EXTENSION fusio_manifest');
+	$in_it->run("CREATE SERVER s FOREIGN DATA WRAPPER fusio_manifest "
+		  . "OPTIONS (location 'file://$directory')");
+	my ($out, $err) = run_command([
+		'psql', '-X', '-q', '-a', '-h', $node->host, '-p', $node->port, '-d',
+		"twin_$kind", '-f', "$FindBin::Bin/016_native_twins.sql" ]);
+
+	# What psql says of errors, it says beside the output.
+	$output{$kind} = "$out\n$err";
+	$in_it->run('DROP OWNED BY rlsu');
+	$in_it->run('DROP ROLE rlsu');
+}
+is($output{foreign}, $output{native}, 'foreign tables answer like native ones');
+cmp_ok(scalar(() = $output{native} =~ /ERROR/g), '>', 10, 'errors are among it');
+cmp_ok(scalar(split /\n/, $output{native}), '>', 600, 'and much else');
+
+# EvalPlanQual: a row of a native table has changed while it was waited for.
+my $directory = new_directory();
+my $other = connect_to($node);
+$session->run("CREATE SERVER s FOREIGN DATA WRAPPER fusio_manifest "
+	  . "OPTIONS (location 'file://$directory')");
+$session->run('CREATE TABLE native (k int PRIMARY KEY, v text)');
+$session->run("CREATE FOREIGN TABLE far (k int NOT NULL, v text) SERVER s OPTIONS (key 'k')");
+$session->run("INSERT INTO $_ SELECT g, 'v' || g FROM generate_series(1, 100) g")
+  for 'native', 'far';
+$session->run('CREATE TABLE t (id int PRIMARY KEY, link int, note text)');
+for my $plan ('enable_nestloop', 'enable_hashjoin')
+{
+	for my $statement (
+		'SELECT t.link, x.v FROM t JOIN %s x ON x.k = t.link FOR UPDATE OF t',
+		'UPDATE t SET note = x.v FROM %s x WHERE x.k = t.link RETURNING t.link, t.note',
+		"DELETE FROM t USING %s x WHERE x.k = t.link AND x.v = 'v1' RETURNING t.link",
+		'SELECT t.link, x.v FROM t LEFT JOIN %s x ON x.k = t.link AND x.k < 50 FOR UPDATE OF t')
+	{
+		my %rows;
+
+		for my $table ('native', 'far')
+		{
+			$session->run('TRUNCATE t');
+			$session->run("INSERT INTO t VALUES (1, 1, 'old')");
+			$other->run('BEGIN');
+			$other->run('UPDATE t SET link = link + 1');
+			$session->run("SET enable_mergejoin = off");
+			$session->run("SET $plan = off");
+			$session->send(sprintf $statement, $table);
+			wait_for(sub { $other->value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0 });
+			$other->run('COMMIT');
+			my $result = $session->result;
+			$rows{$table} = defined $result->{sqlstate} ? $result->{sqlstate}
+			  : join "\n", map { join ' ', map { $_ // 'NULL' } @$_ } @{ $result->{rows} };
+			$session->run("RESET $plan");
+		}
+		is($rows{far}, $rows{native}, "rechecked without $plan: " . sprintf $statement, 'far');
+	}
+}
+
+# A dump holds the definitions; what it is restored into reads the same store.
+{
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/dump';
+	my @where = ('-h', $node->host, '-p', $node->port);
+
+	$session->run('CREATE TABLE parent (k int NOT NULL, v text) PARTITION BY RANGE (k)');
+	$session->run("CREATE FOREIGN TABLE child PARTITION OF parent FOR VALUES FROM (0) TO (100) "
+		  . "SERVER s OPTIONS (key 'k DESC', filter 'bloom:12', table_name 'odd \"name\"')");
+	$session->run("ALTER FOREIGN TABLE child ALTER v OPTIONS (column_name 'other')");
+	$session->run("INSERT INTO parent SELECT g, 'p' || g FROM generate_series(1, 50) g");
+	command_ok([ 'pg_dump', @where, '-Fc', '-f', $file, 'postgres' ], 'pg_dump');
+	$session->run('CREATE DATABASE restored');
+	command_ok([ 'pg_restore', @where, '-e', '-d', 'restored', $file ], 'pg_restore');
+	my $restored = connect_to($node, dbname => 'restored');
+	is($restored->value("SELECT count(*) || ' ' || sum(hashtext(v)) FROM $_"),
+		$session->value("SELECT count(*) || ' ' || sum(hashtext(v)) FROM $_"),
+		"$_ is the same in the restored database") for 'far', 'parent';
+	$restored->run("INSERT INTO parent VALUES (51, 'restored')");
+	is($session->value('SELECT v FROM child WHERE k = 51'), 'restored',
+		'and writes the same store');
+	command_ok([ 'pg_dump', @where, '--include-foreign-data=s', '-f', $file, 'postgres' ],
+		'pg_dump with the data');
+	like(slurp_file($file), qr/^51\trestored$/m, 'which are in it');
+}
+
+$node->stop;
+done_testing();
