@@ -82,6 +82,13 @@ IMPORT FOREIGN SCHEMA fm_import LIMIT TO (plain, nowhere)
 IMPORT FOREIGN SCHEMA fm_import EXCEPT (plain, types)
   FROM SERVER fm_import INTO fm_import_to;
 IMPORT FOREIGN SCHEMA public FROM SERVER fm_import INTO fm_import_to;
+CREATE SCHEMA fm_import_default;
+IMPORT FOREIGN SCHEMA "default" FROM SERVER fm_import INTO fm_import_default;
+SELECT count(*) FROM information_schema.foreign_tables a
+  JOIN information_schema.foreign_tables b USING (foreign_table_name)
+  WHERE a.foreign_table_schema = 'fm_import_to'
+    AND b.foreign_table_schema = 'fm_import_default';
+DROP SCHEMA fm_import_default CASCADE;
 SELECT foreign_table_name FROM information_schema.foreign_tables
   WHERE foreign_table_schema = 'fm_import_to' ORDER BY 1;
 

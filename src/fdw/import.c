@@ -4,7 +4,8 @@
  *	  IMPORT FOREIGN SCHEMA.
  *
  * A store has no schemas.  A table's name there is by default
- * "schema.table", or "table" in schema public: so names are taken apart.
+ * "schema.table", or "table" in schema public: so names are taken apart, and
+ * those without a schema belong to "default", or "public".
  *
  *-------------------------------------------------------------------------
  */
@@ -124,6 +125,13 @@ create_command(const FmTable *table, const char *local_schema,
 	return out.data;
 }
 
+/* The remote schema of tables whose name has none. */
+static bool
+is_default_schema(const char *schema)
+{
+	return strcmp(schema, "default") == 0 || strcmp(schema, "public") == 0;
+}
+
 /* Takes a stored name apart; false if it is of another schema. */
 static bool
 is_of_schema(const char *stored, const char *schema, const char **name)
@@ -137,7 +145,7 @@ is_of_schema(const char *stored, const char *schema, const char **name)
 		return true;
 	}
 	*name = stored;
-	return strcmp(schema, "public") == 0 && strchr(stored, '.') == NULL;
+	return is_default_schema(schema) && strchr(stored, '.') == NULL;
 }
 
 /* Does the statement ask for the table? */
@@ -196,11 +204,11 @@ fmImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 						   create_command(table, stmt->local_schema, name,
 										  server->servername));
 	}
-	if (!found && strcmp(stmt->remote_schema, "public") != 0)
+	if (!found && !is_default_schema(stmt->remote_schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
 				 errmsg("the store of server \"%s\" has no table of a schema \"%s\"",
 						server->servername, stmt->remote_schema),
-				 errhint("Tables whose name has no schema are in \"public\".")));
+				 errhint("Tables whose name has no schema are in \"default\".")));
 	return commands;
 }
