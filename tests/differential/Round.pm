@@ -994,25 +994,30 @@ sub do_fetch
 	$name = $cursors[-1];
 
 	# that a cursor may go back without SCROLL depends on the plan
-	return $self->order_dependent_fetch("FETCH BACKWARD 2 FROM $name")
+	return $self->fetch_backward($name)
 	  if Types::irand(0, 7) == 0;
 	return $self->statement(
 		Types::pick('FETCH 1', 'FETCH 3', 'FETCH ALL', 'MOVE 2')
 		  . " FROM $name", ordered => 1);
 }
 
-sub order_dependent_fetch
+# Where only one of the two can, neither cursor is used any more, nor holds
+# its table.
+sub fetch_backward
 {
-	my ($self, $sql) = @_;
+	my ($self, $name) = @_;
 	my ($native, $foreign);
+	my $differ = 0;
 
 	$self->statement('SAVEPOINT order_dependent');
-	($native, $foreign) = $self->statement($sql, unchecked => 1);
+	($native, $foreign) =
+	  $self->statement("FETCH BACKWARD 2 FROM $name", unchecked => 1);
 	if (($native->{sqlstate} // '') eq '55000'
 		xor ($foreign->{sqlstate} // '') eq '55000')
 	{
 		pop @{ $self->{cursors} };
 		$self->{excepted}++;
+		$differ = 1;
 	}
 	else
 	{
@@ -1021,6 +1026,7 @@ sub order_dependent_fetch
 	$self->statement('ROLLBACK TO order_dependent')
 	  if defined $native->{sqlstate} || defined $foreign->{sqlstate};
 	$self->statement('RELEASE order_dependent');
+	$self->statement("CLOSE $name") if $differ;
 	return;
 }
 
