@@ -20,6 +20,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -248,6 +249,8 @@ fm_schema_describe(TupleDesc desc, const char *const *names,
 	table->resolved = true;
 	table->key_encoding = 1;
 	table->row_encoding = 1;
+	if (GetDatabaseEncoding() != PG_UTF8)
+		table->charset = string_slice(GetDatabaseEncodingName());
 	table->columns = column;
 	table->nkeys = (uint32) nkeys;
 	table->keys = key;
@@ -395,6 +398,56 @@ raise_column_mismatch(const FmColumn *mine, const FmColumn *its,
 			 errhint("Declare the column as the store has it, or set the option \"column_name\".")));
 }
 
+/* Text in keys and rows, and whatever may hold some. */
+static bool
+has_text(const FmTable *table)
+{
+	uint32		i;
+
+	for (i = 0; i < table->nkeys; i++)
+	{
+		if (table->keys[i].type == FM_KEY_TEXT ||
+			table->keys[i].type == FM_KEY_BPCHAR ||
+			table->keys[i].type == FM_KEY_ENUM)
+			return true;
+	}
+	for (i = 0; i < table->ncolumns; i++)
+	{
+		switch (table->columns[i].row_kind)
+		{
+			case FM_ROW_IN_KEY:
+			case FM_ROW_FIXED:
+			case FM_ROW_VARLENA:
+			case FM_ROW_NUMERIC:
+				break;
+			default:
+				return true;
+		}
+	}
+	return false;
+}
+
+static char *
+charset_text(const FmTable *table)
+{
+	return table->charset.len == 0 ? "UTF8" :
+		pnstrdup((const char *) table->charset.data, table->charset.len);
+}
+
+static void
+check_charset(const FmTable *local, const FmTable *stored, const char *relname)
+{
+	if (fm_slice_eq(local->charset, stored->charset) || !has_text(local))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("encoding of this database does not match the stored table of foreign table \"%s\"",
+					relname),
+			 errdetail("The database has %s, the store has %s.",
+					   charset_text(local), charset_text(stored)),
+			 errhint("Use a database with the store's encoding, or leave out the columns that may hold text.")));
+}
+
 int
 fm_schema_match(const FmTable *local, const FmTable *stored,
 				const char *relname)
@@ -403,6 +456,7 @@ fm_schema_match(const FmTable *local, const FmTable *stored,
 	int			missing = 0;
 	uint32		i;
 
+	check_charset(local, stored, relname);
 	for (i = 0; i < local->ncolumns; i++)
 	{
 		const FmColumn *mine = &local->columns[i];

@@ -98,6 +98,8 @@ typedef struct FmTable
 	FmPageRef	page;
 	uint16_t	key_encoding;	/* version, 1 */
 	uint16_t	row_encoding;	/* version, 1 */
+	FmSlice		charset;		/* of text, as PostgreSQL names it; empty:
+								 * UTF8 */
 	uint32_t	ncolumns;
 	FmColumn   *columns;
 	uint32_t	nkeys;

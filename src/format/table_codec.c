@@ -20,7 +20,8 @@ enum
 	TAG_SETTINGS = 4,
 	TAG_COLUMN = 5,
 	TAG_KEY = 6,
-	TAG_LEVEL = 7
+	TAG_LEVEL = 7,
+	TAG_CHARSET = 8
 };
 
 enum
@@ -108,6 +109,8 @@ put_definition(FmBuf *out, const FmTable *table)
 	fm_buf_put_u8(out, block->filter_kind);
 	fm_buf_put_u8(out, block->filter_bits);
 	fm_element_end(out, begin);
+	if (table->charset.len > 0)
+		fm_element_put(out, TAG_CHARSET, table->charset);
 	for (i = 0; i < table->ncolumns && status == FM_OK; i++)
 		status = put_column(out, &table->columns[i]);
 	for (i = 0; i < table->nkeys; i++)
@@ -360,6 +363,12 @@ take_part(const FmHeadReader *reader, const FmElement *element, FmTable *table)
 		case TAG_SETTINGS:
 			table->resolved = true;
 			return take_settings(reader, element->value, table);
+		case TAG_CHARSET:
+			table->charset = element->value;
+			if (!name_is_valid(table->charset, false))
+				return fm_reader_fault(reader, element->value.data,
+									   "character set of a table is not valid");
+			return FM_OK;
 		case TAG_COLUMN:
 			return take_column(reader, element->value,
 							   &table->columns[table->ncolumns++]);
@@ -392,7 +401,8 @@ fm_table_take(const FmHeadReader *reader, FmSlice value, FmTable *table)
 	if (status != FM_OK)
 		return status;
 	if (count[TAG_ID] != 1 || count[TAG_NAME] != 1 ||
-		count[TAG_PAGE] + count[TAG_SETTINGS] != 1)
+		count[TAG_PAGE] + count[TAG_SETTINGS] != 1 ||
+		count[TAG_CHARSET] > count[TAG_SETTINGS])
 		return fm_reader_fault(reader, value.data,
 							   "table lacks a part, or has one twice");
 	if (count[TAG_PAGE] == 1 &&

@@ -101,5 +101,32 @@ for my $plan ('enable_nestloop', 'enable_hashjoin')
 	like(slurp_file($file), qr/^51\trestored$/m, 'which are in it');
 }
 
+# Text has the encoding of who created the table; others may not touch it.
+{
+	my $directory = new_directory();
+
+	for my $encoding ('UTF8', 'LATIN1')
+	{
+		$session->run("CREATE DATABASE $encoding ENCODING '$encoding' TEMPLATE template0 "
+			  . "LC_COLLATE 'C' LC_CTYPE 'C'");
+		my $in_it = connect_to($node, dbname => lc $encoding);
+		$in_it->run('CREATE EXTENSION fusio_manifest');
+		$in_it->run("CREATE SERVER s FOREIGN DATA WRAPPER fusio_manifest "
+			  . "OPTIONS (location 'file://$directory')");
+		$in_it->run("CREATE FOREIGN TABLE words_$_ (k int NOT NULL, v text) SERVER s OPTIONS (key 'k')")
+		  for 'utf8', 'latin1';
+		$in_it->run("CREATE FOREIGN TABLE numbers (k int NOT NULL, v int) SERVER s OPTIONS (key 'k')");
+		$in_it->run("INSERT INTO words_$encoding VALUES (1, 'x')");
+		is($in_it->sqlstate("INSERT INTO numbers VALUES (length('$encoding'), 1)"),
+			'00000', "$encoding: numbers have no encoding");
+	}
+	my $latin1 = connect_to($node, dbname => 'latin1');
+	is($latin1->sqlstate($_), '0A000', "LATIN1: $_ of UTF8 text is refused")
+	  for 'SELECT v FROM words_utf8', "INSERT INTO words_utf8 VALUES (2, 'y')";
+	is($latin1->value('SELECT v FROM words_latin1'), 'x', 'LATIN1: its own is not');
+	is(connect_to($node, dbname => 'utf8')->sqlstate('SELECT v FROM words_latin1'),
+		'0A000', 'UTF8: text in LATIN1 is refused');
+}
+
 $node->stop;
 done_testing();

@@ -60,7 +60,8 @@ check_same_table(const FmTable *a, const FmTable *b)
 	uint32_t	i;
 	uint32_t	j;
 
-	CHECK(a->id == b->id && fm_slice_eq(a->name, b->name));
+	CHECK(a->id == b->id && fm_slice_eq(a->name, b->name) &&
+		  fm_slice_eq(a->charset, b->charset));
 	CHECK(a->ncolumns == b->ncolumns && a->nkeys == b->nkeys &&
 		  a->nlevels == b->nlevels);
 	CHECK(memcmp(&a->block, &b->block, sizeof(a->block)) == 0);
