@@ -14,24 +14,12 @@ my $session = connect_to($node);
 make_table($session, $directory);
 $session->run('INSERT INTO t SELECT g, g FROM generate_series(1, 1000) g');
 
-# Kills the session's backend, and waits until the server is up again.
-sub kill_backend
-{
-	my ($victim) = @_;
-
-	kill 'KILL', $victim->pid or die "could not kill: $!";
-	ok($victim->result->{lost}, 'the connection is lost');
-	ok(wait_for(sub { $session = connect_to($node); 1 }),
-		'the server starts again');
-	return;
-}
-
 # in the middle of a load that spills
 my $victim = connect_to($node);
 $victim->run("SET fusio_manifest.write_buffer = '1MB'");
 $victim->send('INSERT INTO t SELECT g, g FROM generate_series(2000, 9000000) g');
 ok(!$victim->is_ready(1.5), 'a load runs');
-kill_backend($victim);
+$session = crash($node, $victim);
 is($session->value('SELECT count(*) FROM t'), 1000, 'nothing of it is visible');
 
 # in the middle of a commit: runs are written, HEAD is not
@@ -41,7 +29,7 @@ $victim = connect_to($node);
 $victim->send('UPDATE t SET v = -1');
 ok(wait_for(sub { run_files($directory) > $runs }), 'a commit writes its run');
 ok(!$victim->is_ready(0.5), 'and waits for the lock');
-kill_backend($victim);
+$session = crash($node, $victim);
 close $lock;
 is($session->value('SELECT sum(v) FROM t'), 500500,
 	'nothing of it is visible');
@@ -60,7 +48,7 @@ $_->send('DO $$ BEGIN LOOP
 	COMMIT;
 END LOOP; END $$') for @writers;
 sleep 2;
-kill_backend($writers[0]);
+$session = crash($node, $writers[0]);
 my $count = $session->value('SELECT count(*) FROM t');
 cmp_ok($count, '>', 1000, 'the loops committed');
 is($session->value('SELECT count(*) FROM t WHERE k <= 1000'), 1000,

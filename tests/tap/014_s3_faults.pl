@@ -330,13 +330,11 @@ is($session->value("SELECT count(*) FROM t$table WHERE k = 200001"), 1,
 {
 	my $victim = connect_to($node);
 
-	$proxy->plan("1 lose $HEAD", '2 stall ^GET .*/HEAD');
+	$proxy->plan("1 lose $HEAD", '3 stall ^GET .*/HEAD');
 	$victim->send("INSERT INTO t$table VALUES (" . ++$key . ", 'x')");
 	wait_for(sub { grep { /HEAD lose/ } $proxy->log });
-	kill 'KILL', $victim->pid;
-	$victim->result;
+	$session = crash($node, $victim);
 	$proxy->plan;
-	wait_for(sub { $session = connect_to($node); 1 });
 	is(there(), 1, 'F3: killed after HEAD was replaced: committed');
 }
 

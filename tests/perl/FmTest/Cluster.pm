@@ -21,7 +21,7 @@ use PostgreSQL::Test::Utils;
 use Test::More ();
 
 our @EXPORT = qw(start_node connect_to new_directory make_table wait_for
-  spawn lock_head slurp spew run_files);
+  crash spawn lock_head slurp spew run_files);
 
 my $directories = 0;
 
@@ -95,6 +95,23 @@ sub wait_for
 		sleep 0.05;
 	}
 	return 0;
+}
+
+# Kills a session's backend, and waits until the server is up again, which
+# it may still seem to be before it has noticed.  A new session.
+sub crash
+{
+	my ($node, $victim) = @_;
+	my $count = sub { scalar(() = slurp($node->logfile) =~ /reinitializing/g) };
+	my $before = $count->();
+	my $session;
+
+	kill 'KILL', $victim->pid or die "could not kill: $!";
+	die 'the connection was not lost' unless $victim->result->{lost};
+	die 'the server did not start again'
+	  unless wait_for(sub { $count->() > $before })
+	  && wait_for(sub { $session = connect_to($node) });
+	return $session;
 }
 
 # Runs the function in a process of its own, whose status is what it returns.
