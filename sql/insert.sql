@@ -175,6 +175,22 @@ INSERT INTO small VALUES (49, 'in');
 INSERT INTO small VALUES (50, 'out');
 SELECT * FROM up WHERE k IN (49, 50);
 
+-- EXPLAIN counts the look-ups of duplicate checks, where there are any
+CREATE FUNCTION modify_counts(command text) RETURNS TABLE (considered jsonb, filtered jsonb, searched jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, FORMAT JSON) ' || command INTO plan;
+  RETURN QUERY SELECT p -> 'Runs Considered', p -> 'Runs Filtered', p -> 'Runs Searched'
+    FROM (SELECT jsonb_path_query(plan::jsonb, '$[0].Plan')) AS x (p);
+END $$;
+CREATE FOREIGN TABLE counted (k int NOT NULL, v text) SERVER fm_insert OPTIONS (key 'k', filter 'fuse:16');
+INSERT INTO counted SELECT 2 * g, 'x' FROM generate_series(1, 100) g;
+SELECT * FROM modify_counts('INSERT INTO counted SELECT 2 * g + 1, $$y$$ FROM generate_series(1, 50) g');
+SELECT * FROM modify_counts('INSERT INTO counted VALUES (100, $$y$$) ON CONFLICT DO NOTHING');
+SELECT * FROM modify_counts('UPDATE counted SET v = $$z$$ WHERE k = 100');
+SELECT count(*), count(*) FILTER (WHERE v = 'z') FROM counted;
 
 DROP SCHEMA fm_insert CASCADE;
 SET client_min_messages = warning;

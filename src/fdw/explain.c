@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * explain.c
- *	  What EXPLAIN shows of a scan.
+ *	  What EXPLAIN shows of a scan, and of the look-ups that writing takes.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,13 +15,29 @@
 #include "engine/stat.h"
 #include "fdw/fdw.h"
 
+static void
+show_counters(const FmStats *stats, const FmStore *store, ExplainState *es)
+{
+	int			i;
+
+	for (i = 0; i < FM_NCOUNTERS; i++)
+		ExplainPropertyUInteger(fm_counter_titles[i],
+								i == FM_BYTES_REQUESTED ? "bytes" : NULL,
+								stats->count[i], es);
+	if (!es->verbose || store == NULL || store->ops->is_near)
+		return;
+	ExplainPropertyFloat("Waiting Time", "ms", stats->wait_us / 1000.0, 3,
+						 es);
+	ExplainPropertyFloat("Request Price", "USD",
+						 stats->count[FM_REQUESTS] * store->ops->read_price,
+						 7, es);
+}
+
 void
 fmExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	const FmStats *stats = fm_scan_stats(node);
-	const FmStore *store = fm_scan_store(node);
-	int			i;
 
 	if (plan->fdw_recheck_quals != NIL)
 	{
@@ -34,17 +50,21 @@ fmExplainForeignScan(ForeignScanState *node, ExplainState *es)
 											   list_length(es->rtable) > 1 ||
 											   es->verbose, false), es);
 	}
-	if (!es->analyze || stats == NULL)
+	if (es->analyze && stats != NULL)
+		show_counters(stats, fm_scan_store(node), es);
+}
+
+/* Nothing is shown of changes that took no look-up. */
+void
+fmExplainForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
+					   List *fdw_private, int subplan_index, ExplainState *es)
+{
+	FmStore    *store;
+	const FmStats *stats;
+
+	if (!es->analyze)
 		return;
-	for (i = 0; i < FM_NCOUNTERS; i++)
-		ExplainPropertyUInteger(fm_counter_titles[i],
-								i == FM_BYTES_REQUESTED ? "bytes" : NULL,
-								stats->count[i], es);
-	if (!es->verbose || store == NULL || store->ops->is_near)
-		return;
-	ExplainPropertyFloat("Waiting Time", "ms", stats->wait_us / 1000.0, 3,
-						 es);
-	ExplainPropertyFloat("Request Price", "USD",
-						 stats->count[FM_REQUESTS] * store->ops->read_price,
-						 7, es);
+	stats = fm_modify_stats(rinfo, &store);
+	if (stats != NULL)
+		show_counters(stats, store, es);
 }

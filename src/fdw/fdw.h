@@ -62,6 +62,9 @@ extern List *fmImportForeignSchema(ImportForeignSchemaStmt *stmt,
 
 /* explain.c */
 extern void fmExplainForeignScan(ForeignScanState *node, ExplainState *es);
+extern void fmExplainForeignModify(ModifyTableState *mtstate,
+								   ResultRelInfo *rinfo, List *fdw_private,
+								   int subplan_index, ExplainState *es);
 
 /* modify.c */
 extern void fmAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
@@ -97,5 +100,11 @@ extern void fmEndForeignInsert(EState *estate, ResultRelInfo *rinfo);
 extern int	fmIsForeignRelUpdatable(Relation rel);
 extern void fmExecForeignTruncate(List *rels, DropBehavior behavior,
 								  bool restart_seqs);
+
+/*
+ * What looking keys up for changes of a table has counted, and the store;
+ * makes the checks that were put off, which may raise.  NULL: there was none.
+ */
+extern const FmStats *fm_modify_stats(ResultRelInfo *rinfo, FmStore **store);
 
 #endif							/* FM_FDW_H */

@@ -46,6 +46,7 @@ fusio_manifest_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignModify = fmEndForeignModify;
 	routine->BeginForeignInsert = fmBeginForeignInsert;
 	routine->EndForeignInsert = fmEndForeignInsert;
+	routine->ExplainForeignModify = fmExplainForeignModify;
 	routine->IsForeignRelUpdatable = fmIsForeignRelUpdatable;
 	routine->ExecForeignTruncate = fmExecForeignTruncate;
 

@@ -464,6 +464,18 @@ run_checks(ModifyState *state)
 				 errtable(state->rel)));
 }
 
+const FmStats *
+fm_modify_stats(ResultRelInfo *rinfo, FmStore **store)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+
+	if (state == NULL || state->lookup == NULL)
+		return NULL;
+	run_checks(state);
+	*store = state->open->store;
+	return &state->stats;
+}
+
 /*
  * Is a key that is inserted there already?  Where the answer needs a read of
  * a store that is far away, the check may be put off.
