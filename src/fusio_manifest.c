@@ -4,7 +4,8 @@
  *	  The library's entry: settings and hooks.
  *
  * Preloaded, the library has shared memory: the block cache, the versions of
- * HEAD that parallel workers read, the sums of counters.  Loaded later it
+ * HEAD that parallel workers read, the highest ones that were seen, the sums
+ * of counters.  Loaded later it
  * works with private memory, and its scans stay out of parallel plans.
  *
  *-------------------------------------------------------------------------
@@ -27,6 +28,7 @@
 #include "objstore/head_epoch.h"
 #include "engine/xact.h"
 #include "guc.h"
+#include "manifest/seen_heads.h"
 #include "manifest/snapshot.h"
 
 PG_MODULE_MAGIC;
@@ -47,6 +49,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(fm_stat_shmem_size());
 	RequestAddinShmemSpace(fm_group_queue_size());
 	RequestAddinShmemSpace(fm_head_epochs_size());
+	RequestAddinShmemSpace(fm_seen_shmem_size());
 }
 
 static void
@@ -60,6 +63,7 @@ startup_shmem(void)
 	fm_stat_shmem_init();
 	fm_group_queue_init();
 	fm_head_epochs_init();
+	fm_seen_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -117,7 +117,7 @@ mixed_hash(uint64 table_id, uint64 hash)
 
 /* Who may commit together: the same place, with the same credentials. */
 static FmSum128
-group_key(FmStore *store, const FmId *store_id)
+group_key(FmStore *store, const FmId *store_id, uint64 incarnation)
 {
 	const FmStoreOptions *options = &store->options;
 	const char *parts[] = {options->location, options->endpoint,
@@ -129,7 +129,7 @@ group_key(FmStore *store, const FmId *store_id)
 
 	initStringInfo(&text);
 	appendBinaryStringInfo(&text, (const char *) store_id, sizeof(FmId));
-	appendStringInfo(&text, "%d %d %u ", options->mapping.source,
+	appendStringInfo(&text, UINT64_FORMAT " %d %d %u ", incarnation, options->mapping.source,
 					 options->addressing, MyDatabaseId);
 	for (i = 0; i < (int) lengthof(parts); i++)
 		appendStringInfo(&text, "%s%c",
@@ -597,6 +597,7 @@ lead(FmStore *store, const FmCommitRequest *own)
 	memset(&request, 0, sizeof(request));
 	request.store = store;
 	request.store_id = own->store_id;
+	request.incarnation = own->incarnation;
 	request.deadline = own->deadline;
 	request.started_us = own->started_us;
 	batch.store = store;
@@ -662,7 +663,8 @@ fm_group_commit(FmTableWrites **tables, int ntables, FmCommitRequest *request)
 		put_table(tables[i], &bytes);
 		checked = Min(checked, tables[i]->base);
 	}
-	group = group_key(request->store, &request->store_id);
+	group = group_key(request->store, &request->store_id,
+					  request->incarnation);
 	for (tries = 0; tries < MAX_SENT_BACK; tries++)
 	{
 		request->commit_id = fm_new_id();

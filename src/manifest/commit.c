@@ -8,9 +8,6 @@
  * in between, the swap is lost and the walk starts again.  A swap whose
  * outcome is not known is reported as such (40003), never guessed.
  *
- * Records that HEAD has no room for move to log pages, of which it lists the
- * last MAX_LOG_PAGES; the log floor follows the oldest.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,7 +27,6 @@
 #include "objstore/pg_status.h"
 
 #define L0_INLINE_KEPT 32		/* descriptors left inline when L0 spills */
-#define MAX_LOG_PAGES 128		/* 8192 commits */
 
 /* What is not published by then may have been collected as an orphan. */
 #define PUBLISH_BUDGET_US (INT64CONST(6) * 3600 * 1000000)
@@ -118,8 +114,10 @@ check_conflicts(FmManifest *manifest, const FmCommitRequest *request)
 	uint32		i;
 
 	if (!fm_id_eq(&request->store_id, &none) &&
-		!fm_id_eq(&request->store_id, &manifest->head->store_id))
-		raise_conflict(request->tables[0].name, "The store was replaced.");
+		(!fm_id_eq(&request->store_id, &manifest->head->store_id) ||
+		 request->incarnation != manifest->head->incarnation))
+		raise_conflict(request->tables[0].name,
+					   "The store was replaced or restored.");
 	for (i = 0; i < request->ntables; i++)
 	{
 		conflict = find_conflict(manifest, &request->tables[i]);
@@ -383,70 +381,6 @@ next_record(FmStore *store, const FmHead *head, const FmId *commit_id)
 	return record;
 }
 
-static FmPageRef
-write_log_page(FmStore *store, const FmHead *state,
-			   const FmCommitRecord *records, uint32 n)
-{
-	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
-	FmHead		bare = *state;
-	FmId		id = fm_new_id();
-	FmPageRef	ref;
-	FmBuf		buf;
-
-	bare.nrecords = 0;
-	bare.nlog_pages = 0;
-	fm_buf_init(&buf, &alloc);
-	fm_check_status(fm_log_page_encode(&bare, records, n, &id, &buf, &ref),
-					"log page");
-	fm_page_write(store, &id, fm_buf_slice(&buf));
-	fm_buf_free(&buf);
-	return ref;
-}
-
-/*
- * Moves the log tail of the HEAD that is to be replaced to a page.  Two pages
- * take the place of the last one, which has a state and no records: the same
- * state with the tail, and the state after it.
- */
-static void
-move_log_tail(FmManifest *manifest, FmHead *head)
-{
-	const FmHead *old = manifest->head;
-	FmStore    *store = manifest->store;
-	uint32		kept = old->nlog_pages > 0 ? old->nlog_pages - 1 : 0;
-	uint32		dropped = 0;
-	FmHead		first;
-	FmHead	   *before = &first;
-	FmPageRef  *pages;
-
-	if (old->nlog_pages > 0)
-		before = fm_log_page_state(manifest, &old->log_pages[kept]);
-	else
-	{
-		/* All commits of the store are in its tail. */
-		first = *old;
-		first.version = old->records[0].version - 1;
-		first.commit_id = old->records[0].previous;
-		first.ntables = 0;
-		first.next_table_id = 1;
-		first.log_floor = first.version;
-	}
-	if (kept + 2 > MAX_LOG_PAGES)
-		dropped = kept + 2 - MAX_LOG_PAGES;
-	pages = palloc(sizeof(FmPageRef) * (kept + 2));
-	if (kept > dropped)
-		memcpy(pages, old->log_pages + dropped,
-			   sizeof(FmPageRef) * (kept - dropped));
-	head->nlog_pages = kept - dropped;
-	head->log_pages = pages;
-	pages[head->nlog_pages++] = write_log_page(store, before, old->records,
-											   old->nrecords);
-	pages[head->nlog_pages++] = write_log_page(store, old, NULL, 0);
-	if (dropped > 0)
-		head->log_floor = pages[0].first_version - 1;
-	head->nrecords = 0;
-}
-
 /*
  * Appends the record, encodes HEAD and swaps it in; false if the race was
  * lost.
@@ -463,7 +397,7 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	FmBuf		buf;
 
 	if (head->nrecords >= FM_LOG_TAIL_MAX)
-		move_log_tail(manifest, head);
+		fm_log_move_tail(manifest, head);
 	records = palloc(sizeof(FmCommitRecord) * (head->nrecords + 1));
 	if (head->nrecords > 0)
 		memcpy(records, head->records,
@@ -484,6 +418,7 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 								 deadline))
 	{
 		case FM_CAS_APPLIED:
+			fm_manifest_note_published(store, head);
 			return true;
 		case FM_CAS_LOST:
 			return false;
@@ -498,6 +433,8 @@ swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	applied = fm_outcome_resolve(store, &expected, &record->commit_id,
 								 fm_buf_slice(&buf));
 	RESUME_INTERRUPTS();
+	if (applied)
+		fm_manifest_note_published(store, head);
 	return applied;
 }
 
@@ -828,4 +765,51 @@ fm_commit_compaction(FmCompactionCommit *c)
 		}
 		back_off(c->store, start, ++tries);
 	}
+}
+
+/* One try: the incarnation, or 0 if the race was lost. */
+static uint64
+try_accept_restore(FmStore *store, const FmId *commit_id,
+				   TimestampTz deadline)
+{
+	FmManifest *manifest = fm_manifest_current(store);
+	FmHeadIdentity highest;
+	FmCommitRecord record;
+	FmHead	   *head;
+	FmSlice		bytes;
+
+	if (!manifest->exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("store of server \"%s\" has no HEAD",
+						store->options.servername)));
+	highest = fm_manifest_highest_seen(manifest);
+	head = copy_head(manifest->head, 0);
+	head->incarnation = Max(head->incarnation, highest.incarnation) + 1;
+	record = next_record(store, head, commit_id);
+	return swap_head(manifest, head, &record, deadline, &bytes) ?
+		head->incarnation : 0;
+}
+
+uint64
+fm_commit_accept_restore(FmStore *store, TimestampTz deadline)
+{
+	FmId		commit_id = fm_new_id();
+	TimestampTz start = GetCurrentTimestamp();
+	volatile uint64 incarnation;
+	int			tries = 0;
+
+	fm_manifest_accept(store, true);
+	PG_TRY();
+	{
+		while ((incarnation = try_accept_restore(store, &commit_id,
+												 deadline)) == 0)
+			back_off(store, start, ++tries);
+	}
+	PG_FINALLY();
+	{
+		fm_manifest_accept(store, false);
+	}
+	PG_END_TRY();
+	return incarnation;
 }

@@ -50,6 +50,7 @@ typedef struct FmCommitRequest
 	FmStore    *store;
 	FmId		store_id;		/* of the HEAD that the bases are versions of;
 								 * zeros if there was none */
+	uint64		incarnation;	/* of that HEAD */
 	int64		started_us;		/* monotonic; when the first object was begun */
 	TimestampTz deadline;		/* lock waits end then: DT_NOEND for none */
 	uint32		ntables;
@@ -108,5 +109,12 @@ typedef struct FmCompactionCommit
  * if the outcome cannot be known.
  */
 extern bool fm_commit_compaction(FmCompactionCommit *compaction);
+
+/*
+ * Takes HEAD as it is, though a higher one was seen: publishes it again in an
+ * incarnation above all that were seen, which is returned.  Raises 40003 if
+ * the outcome cannot be known.
+ */
+extern uint64 fm_commit_accept_restore(FmStore *store, TimestampTz deadline);
 
 #endif							/* FM_COMMIT_H */

@@ -144,6 +144,12 @@ typedef struct FmStoreOps
 							 FmSlice bytes, TimestampTz deadline);
 
 	/*
+	 * Makes the HEAD that can be read outlive a crash; false, with a LOG
+	 * message, if that fails.  NULL: it does.
+	 */
+	bool		(*sync_head) (FmStore *store);
+
+	/*
 	 * For a store that is far away: the ETag that the last swap of this store
 	 * was answered with (empty: not known), and, learned from another process
 	 * with the same credentials, what HEAD is: the next swap may expect it.
