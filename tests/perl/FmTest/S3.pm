@@ -59,6 +59,21 @@ sub put_object
 	return;
 }
 
+sub delete_object
+{
+	_curl($_[0], '-X', 'DELETE');
+	return;
+}
+
+# The name of a run's object, from its id as SQL shows it.
+sub run_name
+{
+	my ($id) = @_;
+
+	$id =~ tr/-//d;
+	return 'runs/' . substr($id, 0, 2) . "/$id.run";
+}
+
 sub proxy
 {
 	my ($class) = @_;
