@@ -240,18 +240,25 @@ drop_tag(HeadEntry *entry)
 	entry->tag = NULL;
 }
 
-/* The current HEAD, in use by the caller: the last seen, or a new one. */
+/*
+ * The current HEAD, in use by the caller: the last seen, or a new one.  Not
+ * asked for if what is known may be believed for a while.
+ */
 static FmManifest *
-read_head(HeadEntry *entry)
+read_head(HeadEntry *entry, bool *asked)
 {
 	FmStore    *store = entry->store;
 	FmManifest *manifest = NULL;
 	FmSlice		bytes = {NULL, 0};
 
+	*asked = true;
 	if (!entry->tag_is_of_last)
 		drop_tag(entry);
 	switch (store->ops->read_head(store, &entry->tag, &bytes))
 	{
+		case FM_HEAD_FRESH:
+			*asked = false;
+			/* FALLTHROUGH */
 		case FM_HEAD_UNCHANGED:
 			fm_manifest_retain(entry->last);
 			return entry->last;
@@ -299,14 +306,15 @@ raise_gone_back(FmStore *store, const FmHeadIdentity *found,
 /*
  * What was seen is asked for before HEAD is: others of this cluster may have
  * seen a later one by the time that the answer comes.  A HEAD that seems to
- * have gone back is read again without a tag, which may have been believed
- * for too long, or be that of equal bytes; only then it is refused.
+ * have gone back is read again, without a tag, after what was seen of its
+ * store is known; only then it is refused.
  */
 FmManifest *
 fm_manifest_acquire(FmStore *store)
 {
 	HeadEntry  *entry = find_entry(store);
 	bool		again = false;
+	bool		asked;
 	FmManifest *manifest;
 
 	for (;;)
@@ -317,8 +325,8 @@ fm_manifest_acquire(FmStore *store)
 		memset(&highest, 0, sizeof(highest));
 		if (entry->seen != NULL)
 			highest = fm_seen_highest(entry->seen);
-		manifest = read_head(entry);
-		if (!manifest->exists)
+		manifest = read_head(entry, &asked);
+		if (!manifest->exists || !asked)
 			break;
 		found = fm_head_identity(manifest->head);
 		if (!fm_id_eq(&found.store_id, &highest.store_id))
@@ -341,7 +349,7 @@ fm_manifest_acquire(FmStore *store)
 		set_last(entry, manifest);
 	entry->tag_is_of_last = true;
 	entry->used = true;
-	if (manifest->exists && !entry->accepting)
+	if (manifest->exists && asked && !entry->accepting)
 		fm_seen_save(entry->seen, store, false);
 	return manifest;
 }

@@ -65,7 +65,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 	FmFault		fault;
 
 	if (*tag != NULL && is_fresh(store))
-		return FM_HEAD_UNCHANGED;
+		return FM_HEAD_FRESH;
 	if (store->head_buffer == NULL)
 		store->head_buffer = MemoryContextAlloc(base->context,
 												FM_HEAD_MAX_SIZE);

@@ -57,6 +57,8 @@ typedef struct FmReadRange
 typedef enum FmHeadReadResult
 {
 	FM_HEAD_UNCHANGED,			/* still what the tag says */
+	FM_HEAD_FRESH,				/* what the tag says was true a moment ago:
+								 * nobody was asked (max_staleness) */
 	FM_HEAD_READ,				/* bytes and tag were filled */
 	FM_HEAD_MISSING
 } FmHeadReadResult;
