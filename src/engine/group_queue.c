@@ -7,15 +7,25 @@
  * in chunks of an arena of fixed size; where there is no room, a transaction
  * commits alone.
  *
+ * The members of a group that are TAKEN are its batch.  Until it is sent they
+ * may leave, which keeps it from being sent as it is.  From then on they have
+ * to wait: the swap of HEAD may be applied.  When the leader leaves a batch
+ * that was sent, its outcome is open; the leader is told so (40003), and any
+ * other member finds it out from what is kept here: the HEAD that the swap
+ * expected, the new one's bytes, and the batch's commit id.  At most one
+ * process leads a batch or finds out its outcome at a time.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "engine/group_queue.h"
@@ -74,12 +84,17 @@ typedef struct CommitGroup
 	int			tail;
 	int			nqueued;
 	int			nmembers;
-	int			expected;		/* members that may come for the next batch */
+	int			nexpected;		/* members that may come for the next batch */
 	int64		finished_us;	/* monotonic; the last batch */
 	int64		swap_us;		/* that its swap took */
 	int			store_head;		/* chunk: HEAD as that left it; NONE: unknown */
 	uint32		store_head_len;
 	char		etag[FM_ETAG_SIZE];
+	bool		sent;			/* the batch; what follows is of that */
+	FmHeadIdentity expected;
+	FmId		batch_id;
+	int			batch_head;		/* chunk */
+	uint32		batch_head_len;
 	uint64		nrecent;		/* counted since ever */
 	uint64		nhashes;
 	Recent		recent[RECENT_BATCHES];
@@ -103,8 +118,7 @@ static GroupQueue *queue = NULL;
 /* What this backend holds. */
 static int	my_member = NONE;
 static int	led_group = NONE;
-static int	taken[FM_GROUP_MAX_BATCH];
-static int	ntaken = 0;
+static bool exit_registered = false;
 
 Size
 fm_group_queue_size(void)
@@ -222,13 +236,13 @@ find_group(const FmSum128 *key)
 			return NONE;
 		group = &queue->groups[i];
 		if (!group->used)
-			group->store_head = NONE;
+			group->store_head = group->batch_head = NONE;
 		group->used = true;
 		group->key = *key;
 		free_chunks(group->store_head);
 		group->store_head = NONE;
 		group->head = group->tail = NONE;
-		group->nqueued = group->expected = 0;
+		group->nqueued = group->nexpected = 0;
 		group->nrecent = group->nhashes = 0;
 	}
 	queue->groups[i].last_use = ++queue->uses;
@@ -248,6 +262,12 @@ find_free_member(void)
 	return NONE;
 }
 
+static void
+end_of_process(int code, Datum arg)
+{
+	fm_group_abort();
+}
+
 bool
 fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 			  FmSlice bytes)
@@ -257,6 +277,11 @@ fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 	QueuedCommit *member;
 
 	Assert(my_member == NONE);
+	if (!exit_registered)
+	{
+		on_shmem_exit(end_of_process, 0);
+		exit_registered = true;
+	}
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	group = find_group(key);
 	number = find_free_member();
@@ -328,39 +353,81 @@ interrupt_is_pending(void)
 	return ProcDiePending || QueryCancelPending;
 }
 
-bool
-fm_group_wait(FmGroupResult *result, uint64 *version, FmId *batch_id)
+/* Leaves queue or batch; the lock is held, and let go of. */
+static void
+leave(void)
+{
+	QueuedCommit *member = &queue->members[my_member];
+
+	if (member->state == QUEUED)
+	{
+		unlink_member(my_member);
+		free_member(member);
+	}
+	else
+		member->abandoned = true;
+	my_member = NONE;
+	LWLockRelease(&queue->lock);
+}
+
+static void
+raise_timeout(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling commit due to commit timeout"),
+			 errdetail("It waited for commits of other sessions."),
+			 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
+}
+
+FmGroupTurn
+fm_group_wait(TimestampTz deadline, FmGroupResult *result, uint64 *version,
+			  FmId *batch_id)
 {
 	QueuedCommit *member = &queue->members[my_member];
 	CommitGroup *group = &queue->groups[member->group];
 
 	for (;;)
 	{
+		long		wait_ms = WAIT_MS;
+		bool		may_leave;
+		bool		my_turn;
+
 		LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 		if (member->state == DONE)
 			break;
-		if (member->state == QUEUED && interrupt_is_pending() &&
-			InterruptHoldoffCount == 1)
+		may_leave = member->state == QUEUED || !group->sent;
+		if (may_leave && interrupt_is_pending() && InterruptHoldoffCount == 1)
 		{
 			/* 1: the lock's own */
-			unlink_member(my_member);
-			free_member(member);
-			my_member = NONE;
-			LWLockRelease(&queue->lock);
+			leave();
 			CHECK_FOR_INTERRUPTS();
 			elog(ERROR, "commit was interrupted");
 		}
-		if (member->state == QUEUED && !group->has_leader)
+		if (may_leave && !TIMESTAMP_IS_NOEND(deadline))
+		{
+			wait_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													  deadline);
+			if (wait_ms == 0)
+			{
+				leave();
+				raise_timeout();
+			}
+			wait_ms = Min(wait_ms, WAIT_MS);
+		}
+		my_turn = !group->has_leader &&
+			(member->state == TAKEN) == group->sent;
+		if (my_turn)
 		{
 			group->has_leader = true;
 			led_group = member->group;
-			LWLockRelease(&queue->lock);
-			return false;
 		}
 		LWLockRelease(&queue->lock);
+		if (my_turn)
+			return group->sent ? FM_GROUP_RESOLVE : FM_GROUP_LEAD;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 WAIT_MS, fm_wait_event(FM_WAIT_GROUP_COMMIT));
+						 wait_ms, fm_wait_event(FM_WAIT_GROUP_COMMIT));
 		ResetLatch(MyLatch);
 	}
 	*result = member->result;
@@ -369,7 +436,7 @@ fm_group_wait(FmGroupResult *result, uint64 *version, FmId *batch_id)
 	free_member(member);
 	my_member = NONE;
 	LWLockRelease(&queue->lock);
-	return true;
+	return FM_GROUP_DONE;
 }
 
 void
@@ -379,14 +446,14 @@ fm_group_gather(void)
 	int64		end_us = group->finished_us +
 	Min(group->swap_us * 2, MAX_GATHER_US);
 
-	if (group->expected < 2)
+	if (group->nexpected < 2)
 		return;
 	while (fm_monotonic_us() < end_us)
 	{
 		bool		complete;
 
 		LWLockAcquire(&queue->lock, LW_SHARED);
-		complete = group->nqueued >= Min(group->expected, FM_GROUP_MAX_BATCH);
+		complete = group->nqueued >= Min(group->nexpected, FM_GROUP_MAX_BATCH);
 		LWLockRelease(&queue->lock);
 		if (complete)
 			break;
@@ -413,8 +480,9 @@ fm_group_get_head(char etag[FM_ETAG_SIZE])
 	return fm_slice(bytes, group->store_head_len);
 }
 
+/* What was sent is now HEAD. */
 void
-fm_group_put_head(FmSlice bytes, const char *etag, int64 swap_us)
+fm_group_put_head(const char *etag, int64 swap_us)
 {
 	CommitGroup *group = &queue->groups[led_group];
 
@@ -422,11 +490,11 @@ fm_group_put_head(FmSlice bytes, const char *etag, int64 swap_us)
 	free_chunks(group->store_head);
 	group->store_head = NONE;
 	group->swap_us = swap_us;
-	if (etag[0] != '\0' &&
-		bytes.len <= (size_t) queue->nfree_chunks * CHUNK_SIZE / 2)
+	if (etag[0] != '\0')
 	{
-		group->store_head = put_bytes(bytes);
-		group->store_head_len = (uint32) bytes.len;
+		group->store_head = group->batch_head;
+		group->store_head_len = group->batch_head_len;
+		group->batch_head = NONE;
 		strlcpy(group->etag, etag, FM_ETAG_SIZE);
 	}
 	LWLockRelease(&queue->lock);
@@ -439,7 +507,7 @@ fm_group_take(FmGroupMember **members)
 	FmGroupMember *result = palloc(sizeof(FmGroupMember) *
 								   FM_GROUP_MAX_BATCH);
 	uint8	   *bytes = palloc(NCHUNKS * CHUNK_SIZE);
-	int			i;
+	int			ntaken;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	for (ntaken = 0; ntaken < FM_GROUP_MAX_BATCH && group->head != NONE;
@@ -450,22 +518,23 @@ fm_group_take(FmGroupMember **members)
 
 		unlink_member(number);
 		member->state = TAKEN;
-		taken[ntaken] = number;
 		result[ntaken].number = number;
 		result[ntaken].commit_id = member->commit_id;
 		result[ntaken].checked = member->checked;
 		result[ntaken].bytes = fm_slice(bytes, member->len);
-		result[ntaken].result = FM_GROUP_SENT_BACK;
+		result[ntaken].accepted = false;
 		get_bytes(member->first_chunk, member->len, bytes);
 		bytes += member->len;
+
+		/* Who is sent back has them, too. */
+		free_chunks(member->first_chunk);
+		member->first_chunk = NONE;
 	}
-	i = ntaken;
 	LWLockRelease(&queue->lock);
 	*members = result;
-	return i;
+	return ntaken;
 }
 
-/* Ends the leadership; the lock is held. */
 static void
 finish_member(int number, FmGroupResult result, uint64 version,
 			  const FmId *batch_id)
@@ -483,30 +552,141 @@ finish_member(int number, FmGroupResult result, uint64 version,
 }
 
 static void
+drop_sent(CommitGroup *group)
+{
+	free_chunks(group->batch_head);
+	group->batch_head = NONE;
+	group->sent = false;
+}
+
+bool
+fm_group_send(FmGroupMember *members, int n, const FmHeadIdentity *expected,
+			  const FmId *batch_id, FmSlice head)
+{
+	static const FmId none;
+	CommitGroup *group = &queue->groups[led_group];
+	bool		fit;
+	int			i;
+
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	drop_sent(group);
+	fit = head.len <= (size_t) queue->nfree_chunks * CHUNK_SIZE;
+	for (i = 0; i < n; i++)
+	{
+		if (members[i].accepted && queue->members[members[i].number].abandoned)
+			fit = false;
+	}
+	if (fit)
+	{
+		group->sent = true;
+		group->expected = *expected;
+		group->batch_id = *batch_id;
+		group->batch_head = put_bytes(head);
+		group->batch_head_len = (uint32) head.len;
+	}
+	for (i = 0; i < n && fit; i++)
+	{
+		if (members[i].number == NONE || members[i].accepted)
+			continue;
+		finish_member(members[i].number, FM_GROUP_SENT_BACK, 0, &none);
+		members[i].number = NONE;
+	}
+	LWLockRelease(&queue->lock);
+	return fit;
+}
+
+void
+fm_group_not_sent(void)
+{
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	drop_sent(&queue->groups[led_group]);
+	LWLockRelease(&queue->lock);
+}
+
+FmSlice
+fm_group_get_sent(FmHeadIdentity *expected, FmId *batch_id)
+{
+	CommitGroup *group = &queue->groups[led_group];
+	uint8	   *bytes = palloc(group->batch_head_len);
+
+	/* Nobody changes it while somebody leads, and that is us. */
+	get_bytes(group->batch_head, group->batch_head_len, bytes);
+	*expected = group->expected;
+	*batch_id = group->batch_id;
+	return fm_slice(bytes, group->batch_head_len);
+}
+
+/* Hands a result out to all of the batch; the number of them. */
+static int
+finish_batch(FmGroupResult result, uint64 version, const FmId *batch_id)
+{
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < MAX_MEMBERS; i++)
+	{
+		if (queue->members[i].state != TAKEN ||
+			queue->members[i].group != led_group)
+			continue;
+		finish_member(i, result, version, batch_id);
+		n++;
+	}
+	drop_sent(&queue->groups[led_group]);
+	return n;
+}
+
+static void
 end_leadership(void)
 {
 	CommitGroup *group = &queue->groups[led_group];
 
-	ntaken = 0;
 	led_group = NONE;
 	group->has_leader = false;
 	wake_next_leader(group);
 }
 
 void
-fm_group_finish(const FmGroupMember *members, int n, uint64 version,
-				const FmId *batch_id)
+fm_group_finish(FmGroupResult result, uint64 version, const FmId *batch_id)
 {
-	int			i;
+	CommitGroup *group = &queue->groups[led_group];
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-	for (i = 0; i < n; i++)
-		finish_member(members[i].number, members[i].result, version,
-					  batch_id);
-	queue->groups[led_group].expected = n + queue->groups[led_group].nqueued;
-	queue->groups[led_group].finished_us = fm_monotonic_us();
+	group->nexpected = finish_batch(result, version, batch_id) +
+		group->nqueued;
+	group->finished_us = fm_monotonic_us();
 	end_leadership();
 	LWLockRelease(&queue->lock);
+}
+
+/*
+ * The outcome of what the group has sent is open: lets one of those who wait
+ * for it find it out.  If nobody does, it is nobody's business.
+ */
+static void
+hand_over(void)
+{
+	bool		is_waited_for = false;
+	int			i;
+
+	for (i = 0; i < MAX_MEMBERS; i++)
+	{
+		QueuedCommit *member = &queue->members[i];
+
+		if (member->state != TAKEN || member->group != led_group)
+			continue;
+		if (i == my_member)
+			my_member = NONE;
+		else if (!member->abandoned)
+		{
+			is_waited_for = true;
+			wake(member);
+			continue;
+		}
+		free_member(member);
+	}
+	if (!is_waited_for)
+		drop_sent(&queue->groups[led_group]);
+	end_leadership();
 }
 
 void
@@ -514,15 +694,22 @@ fm_group_abort(void)
 {
 	static const FmId none;
 	QueuedCommit *member;
-	int			i;
 
 	if (my_member == NONE && led_group == NONE)
 		return;
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-	if (led_group != NONE)
+	if (my_member != NONE && led_group == NONE)
 	{
-		for (i = 0; i < ntaken; i++)
-			finish_member(taken[i], FM_GROUP_SENT_BACK, 0, &none);
+		/* A batch without a leader: it has one, who leaves it at once. */
+		member = &queue->members[my_member];
+		if (member->state == TAKEN && !queue->groups[member->group].has_leader)
+			led_group = member->group;
+	}
+	if (led_group != NONE && queue->groups[led_group].sent)
+		hand_over();
+	else if (led_group != NONE)
+	{
+		(void) finish_batch(FM_GROUP_SENT_BACK, 0, &none);
 		end_leadership();
 	}
 	if (my_member != NONE)

@@ -75,6 +75,7 @@ typedef struct FmS3Request
 	int			nheaders;
 	bool		has_range;
 	uint64		offset;			/* of the range, which fills http.dest */
+	int			max_timeout_ms; /* 0: only the store's options count */
 	FmSlice		body;
 	FmHttpRequest http;			/* dest, dest_size, fresh_connection are the
 								 * caller's; the answer is filled */
@@ -111,7 +112,9 @@ extern void fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 /*
  * Performs one request once, without any retry but those after which the
  * server surely has not applied the first (another region, expired
- * credentials, no connection); http.outcome tells.
+ * credentials, no connection); http.outcome tells.  It does so, too, if this
+ * raises: the server may have seen the request only if it is FM_HTTP_BROKEN.
+ * Interrupts act while there is nothing to be seen.
  */
 extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 							   FmWaitEvent wait_event);

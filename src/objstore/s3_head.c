@@ -12,11 +12,16 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+
 #include "objstore/clock.h"
 #include "objstore/head_epoch.h"
 #include "objstore/pg_status.h"
 #include "objstore/s3.h"
 #include "utils/memutils.h"
+
+/* Interrupts do not act meanwhile. */
+#define PUT_TIMEOUT_MS 30000
 
 struct FmHeadTag
 {
@@ -128,17 +133,51 @@ fm_s3_free_tag(FmStore *store, FmHeadTag *tag)
 		pfree(tag);
 }
 
+/* Interrupts would act at the end of a message: it is too late for them. */
 static void
 log_unknown(FmS3Store *store, const FmS3Request *request)
 {
 	const FmHttpRequest *http = &request->http;
 
+	HOLD_INTERRUPTS();
 	ereport(LOG,
 			(errmsg("outcome of replacing HEAD of server \"%s\" is not known yet",
 					store->base.options.servername),
 			 http->outcome == FM_HTTP_ANSWERED ?
 			 errdetail("The answer was %d %s.", http->status, request->code) :
 			 errdetail("There was no answer: %s", http->message)));
+	RESUME_INTERRUPTS();
+}
+
+/*
+ * Sends a PUT of HEAD.  What goes wrong once the server may have seen it is
+ * an outcome that is not known, and no error, which would say that HEAD stays
+ * as it was.
+ */
+static void
+send_put(FmS3Store *store, FmS3Request *request)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32		held = InterruptHoldoffCount;
+
+	PG_TRY();
+	{
+		fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (request->http.outcome != FM_HTTP_BROKEN)
+			PG_RE_THROW();
+		InterruptHoldoffCount = held;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		strlcpy(request->http.message, error->message,
+				sizeof(request->http.message));
+	}
+	PG_END_TRY();
 }
 
 /* A PUT of HEAD was answered, or not. */
@@ -211,6 +250,7 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	request->method = "PUT";
 	request->name = "HEAD";
 	request->body = bytes;
+	request->max_timeout_ms = PUT_TIMEOUT_MS;
 	request->http.fresh_connection = true;
 	if (expected != NULL)
 	{
@@ -225,7 +265,7 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	/* Whatever comes of it, HEAD must be read again. */
 	store->head_known = false;
 	store->head_read_us = 0;
-	fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
+	send_put(store, request);
 	fm_head_replaced(base->options.location);
 	store->refused_etag[0] = '\0';
 	if (expected != NULL && request->http.outcome == FM_HTTP_ANSWERED &&
