@@ -117,24 +117,20 @@ mixed_hash(uint64 table_id, uint64 hash)
 
 /* Who may commit together: the same place, with the same credentials. */
 static FmSum128
-group_key(FmStore *store, const FmId *store_id)
+group_key(const FmStore *store, const FmId *store_id)
 {
-	const FmStoreOptions *options = &store->options;
-	const char *parts[] = {options->location, options->endpoint,
-		options->region, options->ca_file, options->mapping.access_key_id,
-		options->mapping.secret_access_key, options->mapping.session_token,
-	options->servername};
-	StringInfoData text;
-	int			i;
+	struct
+	{
+		FmSum128	rights;
+		FmId		store_id;
+		Oid			database;
+	}			key;
 
-	initStringInfo(&text);
-	appendBinaryStringInfo(&text, (const char *) store_id, sizeof(FmId));
-	appendStringInfo(&text, "%d %d %u ", options->mapping.source,
-					 options->addressing, MyDatabaseId);
-	for (i = 0; i < (int) lengthof(parts); i++)
-		appendStringInfo(&text, "%s%c",
-						 parts[i] != NULL ? parts[i] : "\001", '\0');
-	return fm_xxh3_128(fm_slice(text.data, text.len), 0);
+	memset(&key, 0, sizeof(key));
+	key.rights = store->rights;
+	key.store_id = *store_id;
+	key.database = MyDatabaseId;
+	return fm_xxh3_128(fm_slice(&key, sizeof(key)), 0);
 }
 
 static bool
@@ -506,17 +502,11 @@ static void
 finish_batch(const Batch *batch, const FmCommitRequest *request,
 			 const uint64 *hashes)
 {
-	char		etag[FM_ETAG_SIZE];
-
 	if (request->version != 0)
-	{
 		fm_group_remember(request->version, hashes, batch->nentries);
-		batch->store->ops->swapped_etag(batch->store, etag);
-		fm_group_put_head(etag, request->swap_us);
-	}
 	fm_group_finish(request->version != 0 ? FM_GROUP_PUBLISHED :
 					FM_GROUP_SENT_BACK, request->version,
-					&request->commit_id);
+					&request->commit_id, request->swap_us);
 }
 
 /* Publishes what was accepted. */
@@ -573,15 +563,14 @@ publish_batch(Batch *batch, int naccepted, FmCommitRequest *request)
 }
 
 /*
- * HEAD to base a batch on: as the last batch left it, which spares reading it.
- * Where it has been replaced by others since, the swap will be lost, and the
- * next try reads it.
+ * HEAD to base a batch on: as this cluster last saw it, mostly as the last
+ * batch left it, which spares reading it.  Where it has been replaced by
+ * others since, the swap will be lost, and the next try reads it.
  */
 static FmManifest *
 known_head(FmStore *store, const Batch *batch)
 {
-	char		etag[FM_ETAG_SIZE];
-	FmSlice		bytes = fm_group_get_head(etag);
+	FmSlice		bytes = store->ops->recall_head(store);
 	FmManifest *manifest;
 	FmHeadIdentity identity;
 	bool		is_old = bytes.len == 0 ||
@@ -595,7 +584,6 @@ known_head(FmStore *store, const Batch *batch)
 		return fm_manifest_current(store);
 	manifest = fm_manifest_from_bytes(store, bytes);
 	fm_manifest_release_with(manifest, CurrentMemoryContext);
-	store->ops->learn_head(store, &identity, etag);
 	return manifest;
 }
 
@@ -659,13 +647,13 @@ resolve(FmStore *store)
 	{
 		case FM_OUTCOME_APPLIED:
 			fm_group_finish(FM_GROUP_PUBLISHED, expected.version + 1,
-							&batch_id);
+							&batch_id, 0);
 			break;
 		case FM_OUTCOME_NOT_APPLIED:
-			fm_group_finish(FM_GROUP_SENT_BACK, 0, &batch_id);
+			fm_group_finish(FM_GROUP_SENT_BACK, 0, &batch_id, 0);
 			break;
 		case FM_OUTCOME_UNKNOWN:
-			fm_group_finish(FM_GROUP_UNKNOWN, 0, &batch_id);
+			fm_group_finish(FM_GROUP_UNKNOWN, 0, &batch_id, 0);
 			break;
 	}
 	RESUME_INTERRUPTS();

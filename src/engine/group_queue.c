@@ -3,9 +3,8 @@
  * group_queue.c
  *	  Commits that wait to be published together, in shared memory.
  *
- * One lock protects it all; it is held for copies in memory only.  Bytes are
- * in chunks of an arena of fixed size; where there is no room, a transaction
- * commits alone.
+ * One lock protects it all; it is held for copies in memory only.  Where there
+ * is no room for bytes, a transaction commits alone.
  *
  * The members of a group that are TAKEN are its batch.  Until it is sent they
  * may leave, which keeps it from being sent as it is.  From then on they have
@@ -30,12 +29,11 @@
 #include "compat.h"
 #include "engine/group_queue.h"
 #include "objstore/clock.h"
+#include "objstore/shared_bytes.h"
 #include "objstore/wait_events.h"
 
 #define MAX_GROUPS 16
 #define MAX_MEMBERS 256
-#define CHUNK_SIZE 8192
-#define NCHUNKS 1024
 #define RECENT_BATCHES 64
 #define RECENT_HASHES 8192
 #define WAIT_MS 1000			/* in case a wake-up is lost */
@@ -59,8 +57,7 @@ typedef struct QueuedCommit
 	int			procno;
 	FmId		commit_id;
 	uint64		checked;
-	int			first_chunk;
-	uint32		len;
+	FmSharedBytes bytes;		/* until it is taken */
 	FmGroupResult result;
 	uint64		version;
 	FmId		batch_id;
@@ -87,14 +84,10 @@ typedef struct CommitGroup
 	int			nexpected;		/* members that may come for the next batch */
 	int64		finished_us;	/* monotonic; the last batch */
 	int64		swap_us;		/* that its swap took */
-	int			store_head;		/* chunk: HEAD as that left it; NONE: unknown */
-	uint32		store_head_len;
-	char		etag[FM_ETAG_SIZE];
 	bool		sent;			/* the batch; what follows is of that */
 	FmHeadIdentity expected;
 	FmId		batch_id;
-	int			batch_head;		/* chunk */
-	uint32		batch_head_len;
+	FmSharedBytes new_head;
 	uint64		nrecent;		/* counted since ever */
 	uint64		nhashes;
 	Recent		recent[RECENT_BATCHES];
@@ -105,12 +98,8 @@ typedef struct GroupQueue
 {
 	LWLock		lock;
 	uint64		uses;
-	int			free_chunk;
-	int			nfree_chunks;
 	CommitGroup groups[MAX_GROUPS];
 	QueuedCommit members[MAX_MEMBERS];
-	int			next_chunk[NCHUNKS];
-	uint8		chunks[NCHUNKS][CHUNK_SIZE];
 } GroupQueue;
 
 static GroupQueue *queue = NULL;
@@ -130,7 +119,6 @@ void
 fm_group_queue_init(void)
 {
 	bool		found;
-	int			i;
 
 	queue = ShmemInitStruct("fusio_manifest group commit",
 							fm_group_queue_size(), &found);
@@ -138,9 +126,6 @@ fm_group_queue_init(void)
 	{
 		memset(queue, 0, sizeof(GroupQueue));
 		LWLockInitialize(&queue->lock, LWLockNewTrancheId());
-		for (i = 0; i < NCHUNKS; i++)
-			queue->next_chunk[i] = i + 1 < NCHUNKS ? i + 1 : NONE;
-		queue->nfree_chunks = NCHUNKS;
 	}
 	LWLockRegisterTranche(queue->lock.tranche, "FusioManifestGroupCommit");
 }
@@ -152,61 +137,9 @@ fm_group_queue_available(void)
 }
 
 static void
-free_chunks(int first)
-{
-	while (first != NONE)
-	{
-		int			next = queue->next_chunk[first];
-
-		queue->next_chunk[first] = queue->free_chunk;
-		queue->free_chunk = first;
-		queue->nfree_chunks++;
-		first = next;
-	}
-}
-
-/* Copies bytes into chunks, of which there are enough. */
-static int
-put_bytes(FmSlice bytes)
-{
-	int			first = NONE;
-	int		   *link = &first;
-
-	while (bytes.len > 0)
-	{
-		int			chunk = queue->free_chunk;
-		size_t		n = Min(bytes.len, CHUNK_SIZE);
-
-		queue->free_chunk = queue->next_chunk[chunk];
-		queue->nfree_chunks--;
-		memcpy(queue->chunks[chunk], bytes.data, n);
-		bytes = fm_slice(bytes.data + n, bytes.len - n);
-		queue->next_chunk[chunk] = NONE;
-		*link = chunk;
-		link = &queue->next_chunk[chunk];
-	}
-	return first;
-}
-
-/* Copies them out; dest has room. */
-static void
-get_bytes(int chunk, uint32 len, uint8 *dest)
-{
-	while (len > 0)
-	{
-		uint32		n = Min(len, CHUNK_SIZE);
-
-		memcpy(dest, queue->chunks[chunk], n);
-		dest += n;
-		len -= n;
-		chunk = queue->next_chunk[chunk];
-	}
-}
-
-static void
 free_member(QueuedCommit *member)
 {
-	free_chunks(member->first_chunk);
+	fm_shared_bytes_free(&member->bytes);
 	queue->groups[member->group].nmembers--;
 	member->state = FREE;
 }
@@ -235,12 +168,8 @@ find_group(const FmSum128 *key)
 		if (i == NONE)
 			return NONE;
 		group = &queue->groups[i];
-		if (!group->used)
-			group->store_head = group->batch_head = NONE;
 		group->used = true;
 		group->key = *key;
-		free_chunks(group->store_head);
-		group->store_head = NONE;
 		group->head = group->tail = NONE;
 		group->nqueued = group->nexpected = 0;
 		group->nrecent = group->nhashes = 0;
@@ -286,7 +215,7 @@ fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 	group = find_group(key);
 	number = find_free_member();
 	if (group == NONE || number == NONE ||
-		bytes.len > (size_t) queue->nfree_chunks * CHUNK_SIZE)
+		!fm_shared_bytes_put(&queue->members[number].bytes, bytes, 0))
 	{
 		LWLockRelease(&queue->lock);
 		return false;
@@ -299,8 +228,6 @@ fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 	member->procno = fm_my_proc_number();
 	member->commit_id = *commit_id;
 	member->checked = checked;
-	member->first_chunk = put_bytes(bytes);
-	member->len = (uint32) bytes.len;
 	if (queue->groups[group].tail == NONE)
 		queue->groups[group].head = number;
 	else
@@ -465,48 +392,14 @@ fm_group_gather(void)
 	}
 }
 
-FmSlice
-fm_group_get_head(char etag[FM_ETAG_SIZE])
-{
-	CommitGroup *group = &queue->groups[led_group];
-	uint8	   *bytes;
-
-	/* Only leaders change it, and that is us. */
-	if (group->store_head == NONE)
-		return fm_slice(NULL, 0);
-	strlcpy(etag, group->etag, FM_ETAG_SIZE);
-	bytes = palloc(group->store_head_len);
-	get_bytes(group->store_head, group->store_head_len, bytes);
-	return fm_slice(bytes, group->store_head_len);
-}
-
-/* What was sent is now HEAD. */
-void
-fm_group_put_head(const char *etag, int64 swap_us)
-{
-	CommitGroup *group = &queue->groups[led_group];
-
-	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-	free_chunks(group->store_head);
-	group->store_head = NONE;
-	group->swap_us = swap_us;
-	if (etag[0] != '\0')
-	{
-		group->store_head = group->batch_head;
-		group->store_head_len = group->batch_head_len;
-		group->batch_head = NONE;
-		strlcpy(group->etag, etag, FM_ETAG_SIZE);
-	}
-	LWLockRelease(&queue->lock);
-}
-
 int
 fm_group_take(FmGroupMember **members)
 {
 	CommitGroup *group = &queue->groups[led_group];
 	FmGroupMember *result = palloc(sizeof(FmGroupMember) *
 								   FM_GROUP_MAX_BATCH);
-	uint8	   *bytes = palloc(NCHUNKS * CHUNK_SIZE);
+	uint8	   *bytes = palloc(FM_GROUP_MAX_BATCH_BYTES);
+	Size		room = FM_GROUP_MAX_BATCH_BYTES;
 	int			ntaken;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
@@ -516,19 +409,21 @@ fm_group_take(FmGroupMember **members)
 		int			number = group->head;
 		QueuedCommit *member = &queue->members[number];
 
+		if (member->bytes.len > room)
+			break;
 		unlink_member(number);
 		member->state = TAKEN;
 		result[ntaken].number = number;
 		result[ntaken].commit_id = member->commit_id;
 		result[ntaken].checked = member->checked;
-		result[ntaken].bytes = fm_slice(bytes, member->len);
+		result[ntaken].bytes = fm_slice(bytes, member->bytes.len);
 		result[ntaken].accepted = false;
-		get_bytes(member->first_chunk, member->len, bytes);
-		bytes += member->len;
+		fm_shared_bytes_get(&member->bytes, bytes);
+		bytes += member->bytes.len;
+		room -= member->bytes.len;
 
 		/* Who is sent back has them, too. */
-		free_chunks(member->first_chunk);
-		member->first_chunk = NONE;
+		fm_shared_bytes_free(&member->bytes);
 	}
 	LWLockRelease(&queue->lock);
 	*members = result;
@@ -554,8 +449,7 @@ finish_member(int number, FmGroupResult result, uint64 version,
 static void
 drop_sent(CommitGroup *group)
 {
-	free_chunks(group->batch_head);
-	group->batch_head = NONE;
+	fm_shared_bytes_free(&group->new_head);
 	group->sent = false;
 }
 
@@ -565,32 +459,30 @@ fm_group_send(FmGroupMember *members, int n, const FmHeadIdentity *expected,
 {
 	static const FmId none;
 	CommitGroup *group = &queue->groups[led_group];
-	bool		fit;
+	bool		fit = true;
 	int			i;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	drop_sent(group);
-	fit = head.len <= (size_t) queue->nfree_chunks * CHUNK_SIZE;
 	for (i = 0; i < n; i++)
 	{
 		if (members[i].accepted && queue->members[members[i].number].abandoned)
 			fit = false;
 	}
-	if (fit)
+	if (fit && fm_shared_bytes_put(&group->new_head, head, 0))
 	{
 		group->sent = true;
 		group->expected = *expected;
 		group->batch_id = *batch_id;
-		group->batch_head = put_bytes(head);
-		group->batch_head_len = (uint32) head.len;
 	}
-	for (i = 0; i < n && fit; i++)
+	for (i = 0; i < n && group->sent; i++)
 	{
 		if (members[i].number == NONE || members[i].accepted)
 			continue;
 		finish_member(members[i].number, FM_GROUP_SENT_BACK, 0, &none);
 		members[i].number = NONE;
 	}
+	fit = group->sent;
 	LWLockRelease(&queue->lock);
 	return fit;
 }
@@ -607,13 +499,13 @@ FmSlice
 fm_group_get_sent(FmHeadIdentity *expected, FmId *batch_id)
 {
 	CommitGroup *group = &queue->groups[led_group];
-	uint8	   *bytes = palloc(group->batch_head_len);
+	uint8	   *bytes = palloc(group->new_head.len);
 
 	/* Nobody changes it while somebody leads, and that is us. */
-	get_bytes(group->batch_head, group->batch_head_len, bytes);
+	fm_shared_bytes_get(&group->new_head, bytes);
 	*expected = group->expected;
 	*batch_id = group->batch_id;
-	return fm_slice(bytes, group->batch_head_len);
+	return fm_slice(bytes, group->new_head.len);
 }
 
 /* Hands a result out to all of the batch; the number of them. */
@@ -646,7 +538,8 @@ end_leadership(void)
 }
 
 void
-fm_group_finish(FmGroupResult result, uint64 version, const FmId *batch_id)
+fm_group_finish(FmGroupResult result, uint64 version, const FmId *batch_id,
+				int64 swap_us)
 {
 	CommitGroup *group = &queue->groups[led_group];
 
@@ -654,6 +547,7 @@ fm_group_finish(FmGroupResult result, uint64 version, const FmId *batch_id)
 	group->nexpected = finish_batch(result, version, batch_id) +
 		group->nqueued;
 	group->finished_us = fm_monotonic_us();
+	group->swap_us = swap_us;
 	end_leadership();
 	LWLockRelease(&queue->lock);
 }

@@ -21,6 +21,7 @@
 
 #define FM_GROUP_MAX_BATCH 64	/* members that are published together */
 #define FM_GROUP_MAX_BYTES (1024 * 1024)	/* of a member's changes */
+#define FM_GROUP_MAX_BATCH_BYTES (8 * FM_GROUP_MAX_BYTES)
 
 typedef enum FmGroupResult
 {
@@ -71,13 +72,6 @@ extern FmGroupTurn fm_group_wait(TimestampTz deadline, FmGroupResult *result,
 extern void fm_group_gather(void);
 
 /*
- * HEAD as the last batch left it, with what its swap answered; an empty slice
- * if that is not known.  palloc'd.
- */
-extern FmSlice fm_group_get_head(char etag[FM_ETAG_SIZE]);
-extern void fm_group_put_head(const char *etag, int64 swap_us);
-
-/*
  * For the leader: takes members from the queue, its own among them if it is
  * near enough to the front; palloc'd.
  */
@@ -99,9 +93,12 @@ extern void fm_group_not_sent(void);
 /* For who resolves: what was sent; palloc'd. */
 extern FmSlice fm_group_get_sent(FmHeadIdentity *expected, FmId *batch_id);
 
-/* Hands the result out to the batch, and the leadership over. */
+/*
+ * Hands the result out to the batch, and the leadership over.  The swap took
+ * so long; 0: there was none.
+ */
 extern void fm_group_finish(FmGroupResult result, uint64 version,
-							const FmId *batch_id);
+							const FmId *batch_id, int64 swap_us);
 
 /* The transaction, or the process, ends: gives up whatever it holds here. */
 extern void fm_group_abort(void);

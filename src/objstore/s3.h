@@ -41,7 +41,6 @@ typedef struct FmS3Store
 	/* HEAD as last seen: its ETag is what the next swap expects. */
 	bool		head_known;
 	char		head_etag[FM_ETAG_SIZE];
-	char		swapped_etag[FM_ETAG_SIZE]; /* "": not known */
 	FmHeadIdentity head_identity;
 	char		refused_etag[FM_ETAG_SIZE]; /* of the last swap that got 412 */
 	bool		bare_etags;		/* the service wants them without quotes */
@@ -162,9 +161,7 @@ extern FmStore *fm_s3_create(const char *location, MemoryContext context);
 /* s3_head.c */
 extern FmHeadReadResult fm_s3_read_head(FmStore *store, FmHeadTag **tag,
 										FmSlice *bytes);
-extern void fm_s3_swapped_etag(FmStore *store, char etag[FM_ETAG_SIZE]);
-extern void fm_s3_learn_head(FmStore *store, const FmHeadIdentity *identity,
-							 const char *etag);
+extern FmSlice fm_s3_recall_head(FmStore *store);
 extern void fm_s3_free_tag(FmStore *store, FmHeadTag *tag);
 extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  const FmHeadIdentity *expected,
