@@ -36,12 +36,14 @@ my $handing_out = spawn(sub {
 		my $request = '';
 
 		$request .= <$client> until $request =~ /\r\n\r\n$/;
+		read $client, $request, $1, length $request
+		  if $request =~ /^content-length: (\d+)/mi;
 		my $body = $request =~ m{^PUT /latest/api/token.*ttl}s ? 'token'
 		  : $request =~ m{^GET /latest/meta-data/iam/security-credentials/ .*metadata-token: token}s
 		  ? "role\n"
 		  : $request =~ m{^GET \S+/security-credentials/role .*metadata-token: token}s
 		  ? $json
-		  : $request =~ m{^GET /\?Action=AssumeRoleWithWebIdentity&\S*WebIdentityToken=a%20web%20token }
+		  : $request =~ m{^POST / .*x-www-form-urlencoded.*\r\n\r\nAction=AssumeRoleWithWebIdentity&\S*WebIdentityToken=a%20web%20token$}s
 		  ? $xml
 		  : undef;
 		my $status = defined $body ? '200 OK' : '404 Not Found';
@@ -154,6 +156,10 @@ for my $source ('environment', 'profile', 'instance', 'web_identity')
 		# the made-up session token is empty, and so is not sent
 		like($session->value("SELECT source FROM fusio_manifest_whoami('$source')"),
 			qr/web identity/, "$source: source");
+		spew("$home/token", "a refused token\n");
+		my $refused = connect_to($node)->query("SELECT source FROM fusio_manifest_whoami('$source')");
+		is($refused->{sqlstate}, '28000', "$source: a token that is refused");
+		unlike($session->describe($refused), qr/refused/, 'and is not shown');
 		next;
 	}
 	is($session->value("SELECT count(*) FROM t_$source WHERE k = 5"), 1, $source);
