@@ -5,8 +5,7 @@
  *
  * Proof of a commit: the records in (base, HEAD] were walked for the very
  * HEAD that the compare-and-swap then expects; if another one was published
- * in between, the swap is lost and the walk starts again.  A swap whose
- * outcome is not known is reported as such (40003), never guessed.
+ * in between, the swap is lost and the walk starts again.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +19,8 @@
 #include "manifest/commit.h"
 #include "manifest/invariants.h"
 #include "manifest/log_walk.h"
-#include "manifest/outcome.h"
 #include "manifest/page_io.h"
+#include "manifest/swap.h"
 #include "objstore/clock.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
@@ -348,96 +347,6 @@ lay_out_table(FmStore *store, FmTable *table)
 	fm_buf_free(&buf);
 }
 
-/* The id of this backend, as the writer of records. */
-static const FmId *
-writer_id(void)
-{
-	static FmId id;
-	static bool made = false;
-
-	if (!made)
-	{
-		id = fm_new_id();
-		made = true;
-	}
-	return &id;
-}
-
-/* A record that follows HEAD's last one; the caller fills the changes. */
-static FmCommitRecord
-next_record(FmStore *store, const FmHead *head, const FmId *commit_id)
-{
-	FmCommitRecord record;
-
-	memset(&record, 0, sizeof(record));
-	record.version = head->version + 1;
-	record.commit_id = *commit_id;
-	record.previous = head->commit_id;
-	record.store_time = store->ops->now(store);
-	if (head->nrecords > 0)
-		record.store_time = Max(record.store_time,
-								head->records[head->nrecords - 1].store_time);
-	record.writer = *writer_id();
-	return record;
-}
-
-/*
- * Appends the record, encodes HEAD and swaps it in; false if the race was
- * lost.
- */
-static bool
-swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
-		  TimestampTz deadline, FmSlice *bytes)
-{
-	FmStore    *store = manifest->store;
-	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
-	FmHeadIdentity expected;
-	FmCommitRecord *records;
-	bool		applied;
-	FmBuf		buf;
-
-	if (head->nrecords >= FM_LOG_TAIL_MAX)
-		fm_log_move_tail(manifest, head);
-	records = palloc(sizeof(FmCommitRecord) * (head->nrecords + 1));
-	if (head->nrecords > 0)
-		memcpy(records, head->records,
-			   sizeof(FmCommitRecord) * head->nrecords);
-	records[head->nrecords++] = *record;
-	head->records = records;
-	head->version = record->version;
-	head->commit_id = record->commit_id;
-
-	fm_buf_init(&buf, &alloc);
-	fm_check_status(fm_head_encode(head, &buf), "HEAD");
-	*bytes = fm_buf_slice(&buf);
-	expected.store_id = manifest->head->store_id;
-	expected.incarnation = manifest->head->incarnation;
-	expected.version = manifest->head->version;
-	expected.commit_id = manifest->head->commit_id;
-	switch (store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
-								 deadline))
-	{
-		case FM_CAS_APPLIED:
-			fm_manifest_note_published(store, head);
-			return true;
-		case FM_CAS_LOST:
-			return false;
-		case FM_CAS_NOT_DURABLE:
-			fm_outcome_raise_unknown(&record->commit_id,
-									 "HEAD was replaced, but it is not known to be durable.");
-			break;
-		case FM_CAS_UNKNOWN:
-			break;
-	}
-	HOLD_INTERRUPTS();
-	applied = fm_outcome_resolve(store, &expected, &record->commit_id,
-								 fm_buf_slice(&buf));
-	RESUME_INTERRUPTS();
-	if (applied)
-		fm_manifest_note_published(store, head);
-	return applied;
-}
-
 /* Waits a little after a lost race; raises 40001 when time is up. */
 static void
 back_off(FmStore *store, TimestampTz start, int tries)
@@ -584,7 +493,7 @@ try_publish(FmCommitRequest *request)
 
 	if (!check_conflicts(manifest, request))
 		return true;
-	record = next_record(request->store, head, &request->commit_id);
+	record = fm_swap_next_record(request->store, head, &request->commit_id);
 	record.nmembers = request->nmembers;
 	record.members = request->members;
 	record.changes = palloc0(sizeof(FmTableChange) * request->ntables);
@@ -607,9 +516,15 @@ try_publish(FmCommitRequest *request)
 		raise_conflict(request->tables[0].name,
 					   "It took longer than six hours, and its runs may be gone.");
 	start_us = fm_monotonic_us();
-	if (!swap_head(manifest, head, &record, request->deadline,
-				   &request->head_bytes))
-		return false;
+	switch (fm_swap_head(manifest, head, &record, request->deadline, request))
+	{
+		case FM_SWAPPED:
+			break;
+		case FM_SWAP_LOST:
+			return false;
+		case FM_SWAP_GIVEN_UP:
+			return true;
+	}
 	HOLD_INTERRUPTS();
 	request->swap_us = fm_monotonic_us() - start_us;
 	request->version = record.version;
@@ -627,6 +542,7 @@ fm_commit_publish(FmCommitRequest *request)
 	int			tries = 0;
 
 	request->version = 0;
+	request->in_doubt = false;
 	request->commit_id = fm_new_id();
 	while (!try_publish(request))
 	{
@@ -634,13 +550,6 @@ fm_commit_publish(FmCommitRequest *request)
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	if (request->tolerant && request->version != 0)
-	{
-		uint8	   *copy = palloc(request->head_bytes.len);
-
-		memcpy(copy, request->head_bytes.data, request->head_bytes.len);
-		request->head_bytes = fm_slice(copy, request->head_bytes.len);
-	}
 	MemoryContextDelete(context);
 }
 
@@ -746,7 +655,6 @@ fm_commit_compaction(FmCompactionCommit *c)
 		FmTableChange change;
 		FmCommitRecord record;
 		FmTable    *table;
-		FmSlice		bytes;
 
 		if (stored == NULL || fm_invariant_inputs(stored, c) != NULL)
 			return false;
@@ -755,10 +663,10 @@ fm_commit_compaction(FmCompactionCommit *c)
 		*table = *stored;
 		apply_compaction(manifest, table, c, &change);
 		check_table_invariant(table);
-		record = next_record(c->store, head, &commit_id);
+		record = fm_swap_next_record(c->store, head, &commit_id);
 		record.nchanges = 1;
 		record.changes = &change;
-		if (swap_head(manifest, head, &record, c->deadline, &bytes))
+		if (fm_swap_head(manifest, head, &record, c->deadline, NULL) == FM_SWAPPED)
 		{
 			c->version = record.version;
 			return true;
@@ -776,7 +684,6 @@ try_accept_restore(FmStore *store, const FmId *commit_id,
 	FmHeadIdentity highest;
 	FmCommitRecord record;
 	FmHead	   *head;
-	FmSlice		bytes;
 
 	if (!manifest->exists)
 		ereport(ERROR,
@@ -786,8 +693,8 @@ try_accept_restore(FmStore *store, const FmId *commit_id,
 	highest = fm_manifest_highest_seen(manifest);
 	head = copy_head(manifest->head, 0);
 	head->incarnation = Max(head->incarnation, highest.incarnation) + 1;
-	record = next_record(store, head, commit_id);
-	return swap_head(manifest, head, &record, deadline, &bytes) ?
+	record = fm_swap_next_record(store, head, commit_id);
+	return fm_swap_head(manifest, head, &record, deadline, NULL) == FM_SWAPPED ?
 		head->incarnation : 0;
 }
 

@@ -45,7 +45,9 @@ typedef struct FmTableCommit
 	void	   *probe_arg;
 } FmTableCommit;
 
-typedef struct FmCommitRequest
+typedef struct FmCommitRequest FmCommitRequest;
+
+struct FmCommitRequest
 {
 	FmStore    *store;
 	FmId		store_id;		/* of the HEAD that the bases are versions of;
@@ -61,12 +63,20 @@ typedef struct FmCommitRequest
 	FmManifest *manifest;		/* just read: the first try spares itself
 								 * reading HEAD again; NULL: none.  In use by
 								 * the caller */
+
+	/*
+	 * Called before each swap that commit_id is to be published by; false: it
+	 * is given up, as by a conflict that is no error.  NULL: nothing.
+	 */
+	bool		(*sending) (FmCommitRequest *request,
+							const FmHeadIdentity *expected, FmSlice head);
+	void	   *sending_arg;
 	/* filled by fm_commit_publish: */
-	FmSlice		head_bytes;		/* the new HEAD, if "tolerant" */
+	bool		in_doubt;		/* it raised, and the outcome is open */
 	int64		swap_us;		/* that the swap took */
 	FmId		commit_id;
 	uint64		version;		/* that was published; 0: nothing was to be */
-} FmCommitRequest;
+};
 
 /*
  * Checks for conflicts and publishes all tables by one compare-and-swap.

@@ -6,9 +6,6 @@
  * Versions are one unbroken sequence: log pages, oldest first, then the tail.
  * What lies at or below the log floor may have been collected.
  *
- * Records that HEAD has no room for move to log pages, of which it lists the
- * last MAX_LOG_PAGES; the log floor follows the oldest.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,8 +16,6 @@
 #include "manifest/page_io.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
-
-#define MAX_LOG_PAGES 128		/* 8192 commits */
 
 /* Visits the records above "from"; false if the visitor has enough. */
 static bool
@@ -142,63 +137,4 @@ fm_log_find(FmManifest *manifest, uint64 from, const FmId *commit_id,
 		return FM_LOG_PASSED;
 	*version = search.version;
 	return search.found ? FM_LOG_FOUND : FM_LOG_NOT_FOUND;
-}
-
-static FmPageRef
-write_log_page(FmStore *store, const FmHead *state,
-			   const FmCommitRecord *records, uint32 n)
-{
-	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
-	FmHead		bare = *state;
-	FmId		id = fm_new_id();
-	FmPageRef	ref;
-	FmBuf		buf;
-
-	bare.nrecords = 0;
-	bare.nlog_pages = 0;
-	fm_buf_init(&buf, &alloc);
-	fm_check_status(fm_log_page_encode(&bare, records, n, &id, &buf, &ref),
-					"log page");
-	fm_page_write(store, &id, fm_buf_slice(&buf));
-	fm_buf_free(&buf);
-	return ref;
-}
-
-void
-fm_log_move_tail(FmManifest *manifest, FmHead *head)
-{
-	const FmHead *old = manifest->head;
-	FmStore    *store = manifest->store;
-	uint32		kept = old->nlog_pages > 0 ? old->nlog_pages - 1 : 0;
-	uint32		dropped = 0;
-	FmHead		first;
-	FmHead	   *before = &first;
-	FmPageRef  *pages;
-
-	if (old->nlog_pages > 0)
-		before = fm_log_page_state(manifest, &old->log_pages[kept]);
-	else
-	{
-		/* All commits of the store are in its tail. */
-		first = *old;
-		first.version = old->records[0].version - 1;
-		first.commit_id = old->records[0].previous;
-		first.ntables = 0;
-		first.next_table_id = 1;
-		first.log_floor = first.version;
-	}
-	if (kept + 2 > MAX_LOG_PAGES)
-		dropped = kept + 2 - MAX_LOG_PAGES;
-	pages = palloc(sizeof(FmPageRef) * (kept + 2));
-	if (kept > dropped)
-		memcpy(pages, old->log_pages + dropped,
-			   sizeof(FmPageRef) * (kept - dropped));
-	head->nlog_pages = kept - dropped;
-	head->log_pages = pages;
-	pages[head->nlog_pages++] = write_log_page(store, before, old->records,
-											   old->nrecords);
-	pages[head->nlog_pages++] = write_log_page(store, old, NULL, 0);
-	if (dropped > 0)
-		head->log_floor = pages[0].first_version - 1;
-	head->nrecords = 0;
 }

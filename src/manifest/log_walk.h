@@ -38,11 +38,4 @@ typedef enum FmLogSearch
 extern FmLogSearch fm_log_find(FmManifest *manifest, uint64 from,
 							   const FmId *commit_id, uint64 *version);
 
-/*
- * Moves the log tail of the HEAD that is to be replaced to a page, in "head",
- * a copy of it.  Two pages take the place of the last one, which has a state
- * and no records: the same state with the tail, and the state after it.
- */
-extern void fm_log_move_tail(FmManifest *manifest, FmHead *head);
-
 #endif							/* FM_LOG_WALK_H */

@@ -116,6 +116,7 @@ abort_upload(OpenUpload *upload)
 	FmStoreOptions *options = &upload->store->base.options;
 	int			retry_timeout_ms = options->retry_timeout_ms;
 	int			request_timeout_ms = options->request_timeout_ms;
+	TimestampTz deadline = upload->store->base.deadline;
 	MemoryContext old = CurrentMemoryContext;
 	uint32		held;
 
@@ -126,6 +127,7 @@ abort_upload(OpenUpload *upload)
 		FmS3Request *request = palloc0(sizeof(FmS3Request));
 
 		options->retry_timeout_ms = 0;
+		upload->store->base.deadline = 0;
 		options->request_timeout_ms = Min(request_timeout_ms, ABORT_TIMEOUT_MS);
 		request->method = "DELETE";
 		request->name = upload->name;
@@ -142,6 +144,7 @@ abort_upload(OpenUpload *upload)
 	RESUME_INTERRUPTS();
 	options->retry_timeout_ms = retry_timeout_ms;
 	options->request_timeout_ms = request_timeout_ms;
+	upload->store->base.deadline = deadline;
 	forget_upload(upload);
 }
 

@@ -181,7 +181,7 @@ holds('00000', 'F11');
 {
 	my $other = connect_to($node);
 
-	$proxy->plan("1 status:500 $HEAD", map { "$_ status:403:AccessDenied ^GET .*/HEAD" } 3, 4);
+	$proxy->plan("1 status:500 $HEAD", map { "$_ status:403:AccessDenied ^GET .*/HEAD" } 2, 3);
 	is(insert($other), '00000', 'F11: HEAD is refused to who looks: looked again');
 	like(join("\n", $proxy->log), qr{PUT .*/HEAD status:500.*GET .*/HEAD status:403}s,
 		'F11: that has happened');
@@ -330,7 +330,7 @@ is($session->value("SELECT count(*) FROM t$table WHERE k = 200001"), 1,
 {
 	my $victim = connect_to($node);
 
-	$proxy->plan("1 lose $HEAD", '3 stall ^GET .*/HEAD');
+	$proxy->plan("1 lose $HEAD", '2 stall ^GET .*/HEAD');
 	$victim->send("INSERT INTO t$table VALUES (" . ++$key . ", 'x')");
 	wait_for(sub { grep { /HEAD lose/ } $proxy->log });
 	$session = crash($node, $victim);
