@@ -165,6 +165,16 @@ $proxy->plan("1 twice $HEAD");
 is(insert(), '00000', 'F7: 412 for our own success');
 holds('00000', 'F7');
 
+# A run that is refused for its own success, by an answer that says nothing.
+for my $action ('elsewhere', 'whole', 'short')
+{
+	$proxy->plan('1 lose ^PUT .*/runs/', "1 $action ^GET .*/runs/");
+	is(insert(), '00000', "F7: a run is looked for again after $action");
+	like(join("\n", $proxy->log), qr{^PUT .*/runs/\S+ lose.*^PUT .*/runs/\S+ pass 412.*^GET .*/runs/\S+ $action}ms,
+		'F7: that has happened');
+	holds('00000', "F7, $action");
+}
+
 $proxy->plan("1 status:409:ConditionalRequestConflict $HEAD");
 is(insert(), '00000', 'F9: 409 assumes nothing');
 holds('00000', 'F9');

@@ -108,9 +108,11 @@ sub transfer
 		return $result;
 	}
 	$result = $session->query('COMMIT');
-	$tell->($result->{lost} || ($result->{sqlstate} // '') eq '40003' ? 'unknown'
-		: defined $result->{sqlstate} ? "failed" : 'done', $id,
-		$result->{sqlstate});
+
+	# That the server ends may be told after the answer.
+	$tell->("@{ $result->{tags} }" eq 'COMMIT' ? 'done'
+		: $result->{lost} || $result->{sqlstate} eq '40003' ? 'unknown'
+		: 'failed', $id, $result->{sqlstate});
 	return $result;
 }
 
@@ -217,18 +219,24 @@ sub kill_all
 }
 
 my @ANY = ('refuse', 'lose', 'late:1', 'late:2', 'late:5', 'status:500',
-	'status:503:SlowDown', 'status:429', 'after:500', 'after:503', 'cut',
-	'short', 'elsewhere', 'whole', 'flip', 'stall');
+	'status:503:SlowDown', 'status:429', 'after:500', 'after:503', 'stall');
+my @SPOIL = ('cut', 'short', 'elsewhere', 'whole', 'flip');
 my @SWAP = (@ANY, 'twice', 'status:409:ConditionalRequestConflict',
 	'status:412', 'after:409', 'after:412');
 my %count = map { $_ => 0 } qw(faults kills stops clones);
 
 # Some requests of the next few fail, the ones that replace HEAD more often.
+# What is read wrong twice is an error: two such answers do not follow.
+my $spoil = 0;
+
 sub make_faults
 {
+	my @first = ($spoil = !$spoil) ? @SPOIL : @ANY;
+
 	$count{faults} += grep { !/ pass \d+$/ } $proxy->log;
 	$proxy->plan(
-		(map { 1 + int(rand 20) . " $ANY[rand @ANY] ." } 1 .. 2),
+		1 + int(rand 20) . " $first[rand @first] .",
+		1 + int(rand 20) . " $ANY[rand @ANY] .",
 		(map { 1 + int(rand 5) . " $SWAP[rand @SWAP] ^PUT .*/HEAD" } 1 .. 2));
 	return;
 }
@@ -342,9 +350,9 @@ note(join ', ', map { "$_ $count{$_}" } sort keys %count);
 note('COMMIT answered: ', join ', ', map { "$_ $states{$_}" } sort keys %states);
 
 is($count{anomaly} // 0, 0, 'no read and no error was wrong');
-is(scalar(grep { $fate{$_} eq 'done' && ($there{$_} // 0) != 1 } keys %fate), 0,
+is(join(' ', grep { $fate{$_} eq 'done' && ($there{$_} // 0) != 1 } keys %fate), '',
 	'every transfer that was acknowledged is there once');
-is(scalar(grep { $fate{$_} eq 'failed' && $there{$_} } keys %fate), 0,
+is(join(' ', grep { $fate{$_} eq 'failed' && $there{$_} } keys %fate), '',
 	'no transfer that failed is there');
 is(scalar(grep { $there{$_} > 1 } keys %there), 0, 'none is there twice');
 is(scalar(grep { !defined $fate{$_} } keys %there), 0, 'none is there that nobody made');
