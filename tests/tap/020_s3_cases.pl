@@ -198,6 +198,24 @@ for my $case ([ 'compaction', 'runs' ], [ 'compaction', 'HEAD' ],
 	is($session->value("SELECT count(*) FROM $d"), 2000, 'F22: and of the right ones');
 }
 
+# F20: a wrong bit of a page, once and twice.
+{
+	new_store();
+	$session->run("INSERT INTO $d VALUES (-$_, 'x')") for 1 .. 70;
+	for my $times (1, 2)
+	{
+		my $fresh = connect_to($node);
+
+		$session->run('SELECT fusio_manifest_cache_reset()');
+		$proxy->plan(map { "$_ flip ^GET .*/pages/" } 1 .. $times);
+		is($fresh->sqlstate("SELECT count(*) FROM $s"), $times == 1 ? '00000' : 'XX001',
+			"F20: a page that is wrong, $times times");
+		ok($proxy->has_acted, 'F20: it was read');
+	}
+	$proxy->plan;
+	is($session->value("SELECT count(*) FROM $s"), 2070, 'F20: and all is well');
+}
+
 # F24: a service that ignores conditions.
 {
 	new_store(empty => 1);
