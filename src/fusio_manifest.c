@@ -4,7 +4,9 @@
  *	  The library's entry: settings and hooks.
  *
  * Preloaded, the library has shared memory: the block cache, the versions of
- * HEAD that parallel workers read, the sums of counters.  Loaded later it
+ * HEAD that parallel workers read, the highest ones that were seen, what the
+ * cluster knows of HEADs, commits that are published together, the sums of
+ * counters.  Loaded later it
  * works with private memory, and its scans stay out of parallel plans.
  *
  *-------------------------------------------------------------------------
@@ -24,10 +26,13 @@
 #include "engine/group_queue.h"
 #include "engine/page_cache.h"
 #include "engine/stat.h"
-#include "objstore/head_epoch.h"
 #include "engine/xact.h"
 #include "guc.h"
+#include "manifest/seen_heads.h"
 #include "manifest/snapshot.h"
+#include "objstore/head_epoch.h"
+#include "objstore/shared_bytes.h"
+#include "objstore/shared_head.h"
 
 PG_MODULE_MAGIC;
 
@@ -45,8 +50,11 @@ request_shmem(void)
 	RequestAddinShmemSpace(fm_cache_shmem_size(fm_guc_cache_size()));
 	RequestAddinShmemSpace(fm_snapshot_shmem_size());
 	RequestAddinShmemSpace(fm_stat_shmem_size());
+	RequestAddinShmemSpace(fm_shared_bytes_size());
+	RequestAddinShmemSpace(fm_shared_head_size());
 	RequestAddinShmemSpace(fm_group_queue_size());
 	RequestAddinShmemSpace(fm_head_epochs_size());
+	RequestAddinShmemSpace(fm_seen_shmem_size());
 }
 
 static void
@@ -58,8 +66,11 @@ startup_shmem(void)
 	fm_cache_shmem_init(fm_guc_cache_size());
 	fm_snapshot_shmem_init();
 	fm_stat_shmem_init();
+	fm_shared_bytes_init();
+	fm_shared_head_init();
 	fm_group_queue_init();
 	fm_head_epochs_init();
+	fm_seen_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

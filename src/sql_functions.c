@@ -30,6 +30,7 @@
 #include "engine/xact.h"
 #include "fdw/fdw.h"
 #include "fdw/table.h"
+#include "manifest/commit.h"
 #include "manifest/head_cache.h"
 #include "manifest/head_json.h"
 
@@ -39,6 +40,7 @@ PG_FUNCTION_INFO_V1(fusio_manifest_runs);
 PG_FUNCTION_INFO_V1(fusio_manifest_head);
 PG_FUNCTION_INFO_V1(fusio_manifest_check_server);
 PG_FUNCTION_INFO_V1(fusio_manifest_whoami);
+PG_FUNCTION_INFO_V1(fusio_manifest_accept_restore);
 PG_FUNCTION_INFO_V1(fusio_manifest_cache_reset);
 PG_FUNCTION_INFO_V1(fusio_manifest_cache_counters);
 PG_FUNCTION_INFO_V1(fusio_manifest_table_counters);
@@ -277,6 +279,27 @@ fusio_manifest_check_server(PG_FUNCTION_ARGS)
 							 isnull);
 	}
 	return (Datum) 0;
+}
+
+/* fusio_manifest_accept_restore(server name): the new incarnation */
+Datum
+fusio_manifest_accept_restore(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	ForeignServer *server;
+	FmStore    *store;
+
+	prevent_reading_only("fusio_manifest_accept_restore()");
+	check_server_owner(name);
+	store = open_server(name, &server);
+	fm_check_server_writable(&store->options);
+	if (fm_xact_has_writes(store))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot accept a restored store in a transaction that has changes in the store of server \"%s\"",
+						name)));
+	PG_RETURN_INT64((int64) fm_commit_accept_restore(store,
+													 fm_commit_deadline()));
 }
 
 /* fusio_manifest_whoami(server name): source, expires, endpoint, region */

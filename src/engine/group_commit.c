@@ -117,24 +117,22 @@ mixed_hash(uint64 table_id, uint64 hash)
 
 /* Who may commit together: the same place, with the same credentials. */
 static FmSum128
-group_key(FmStore *store, const FmId *store_id)
+group_key(const FmStore *store, const FmId *store_id, uint64 incarnation)
 {
-	const FmStoreOptions *options = &store->options;
-	const char *parts[] = {options->location, options->endpoint,
-		options->region, options->ca_file, options->mapping.access_key_id,
-		options->mapping.secret_access_key, options->mapping.session_token,
-	options->servername};
-	StringInfoData text;
-	int			i;
+	struct
+	{
+		FmSum128	rights;
+		FmId		store_id;
+		uint64		incarnation;
+		Oid			database;
+	}			key;
 
-	initStringInfo(&text);
-	appendBinaryStringInfo(&text, (const char *) store_id, sizeof(FmId));
-	appendStringInfo(&text, "%d %d %u ", options->mapping.source,
-					 options->addressing, MyDatabaseId);
-	for (i = 0; i < (int) lengthof(parts); i++)
-		appendStringInfo(&text, "%s%c",
-						 parts[i] != NULL ? parts[i] : "\001", '\0');
-	return fm_xxh3_128(fm_slice(text.data, text.len), 0);
+	memset(&key, 0, sizeof(key));
+	key.rights = store->rights;
+	key.store_id = *store_id;
+	key.incarnation = incarnation;
+	key.database = MyDatabaseId;
+	return fm_xxh3_128(fm_slice(&key, sizeof(key)), 0);
 }
 
 static bool
@@ -413,7 +411,7 @@ accept_members(Batch *batch)
 			!visit_entries(batch, member, has_no_conflict))
 			continue;
 		(void) visit_entries(batch, member, accept_entry);
-		member->result = FM_GROUP_PUBLISHED;
+		member->accepted = true;
 		naccepted++;
 	}
 	return naccepted;
@@ -491,20 +489,29 @@ write_table(Batch *batch, BatchTable *table, FmTableCommit *commit)
 	commit->probe_arg = table;
 }
 
-static void
-remember_keys(const Batch *batch, uint64 version)
+static bool
+keep_for_others(FmCommitRequest *request, const FmHeadIdentity *expected,
+				FmSlice head)
 {
-	uint64	   *hashes = palloc(sizeof(uint64) * Max(batch->nentries, 1));
-	int			i;
+	Batch	   *batch = request->sending_arg;
 
-	for (i = 0; i < batch->nentries; i++)
-		hashes[i] = mixed_hash(batch->entries[i].table_id,
-							   batch->entries[i].hash);
-	fm_group_remember(version, hashes, batch->nentries);
-	pfree(hashes);
+	return fm_group_send(batch->members, batch->nmembers, expected,
+						 &request->commit_id, head);
 }
 
-/* Publishes what was accepted; the results of the members are set. */
+/* Hands the results out; does not raise. */
+static void
+finish_batch(const Batch *batch, const FmCommitRequest *request,
+			 const uint64 *hashes)
+{
+	if (request->version != 0)
+		fm_group_remember(request->version, hashes, batch->nentries);
+	fm_group_finish(request->version != 0 ? FM_GROUP_PUBLISHED :
+					FM_GROUP_SENT_BACK, request->version,
+					&request->commit_id, request->swap_us);
+}
+
+/* Publishes what was accepted. */
 static void
 publish_batch(Batch *batch, int naccepted, FmCommitRequest *request)
 {
@@ -519,7 +526,7 @@ publish_batch(Batch *batch, int naccepted, FmCommitRequest *request)
 	request->members = palloc(sizeof(FmId) * naccepted);
 	for (i = 0; i < batch->nmembers; i++)
 	{
-		if (batch->members[i].result == FM_GROUP_PUBLISHED)
+		if (batch->members[i].accepted)
 			request->members[request->nmembers++] = batch->members[i].commit_id;
 	}
 	while (entry < end)
@@ -541,29 +548,31 @@ publish_batch(Batch *batch, int naccepted, FmCommitRequest *request)
 	request->tables = commits;
 	request->tolerant = true;
 	request->manifest = batch->manifest;
-	fm_commit_publish(request);
-	if (request->version != 0)
+	request->sending = keep_for_others;
+	request->sending_arg = batch;
+	PG_TRY();
 	{
-		char		etag[FM_ETAG_SIZE];
-
-		remember_keys(batch, request->version);
-		batch->store->ops->swapped_etag(batch->store, etag);
-		fm_group_put_head(request->head_bytes, etag, request->swap_us);
+		fm_commit_publish(request);
 	}
-	for (i = 0; request->version == 0 && i < batch->nmembers; i++)
-		batch->members[i].result = FM_GROUP_SENT_BACK;
+	PG_CATCH();
+	{
+		/* If it was sent, another member finds out what became of it. */
+		if (!request->in_doubt)
+			fm_group_not_sent();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 /*
- * HEAD to base a batch on: as the last batch left it, which spares reading it.
- * Where it has been replaced by others since, the swap will be lost, and the
- * next try reads it.
+ * HEAD to base a batch on: as this cluster last saw it, mostly as the last
+ * batch left it, which spares reading it.  Where it has been replaced by
+ * others since, the swap will be lost, and the next try reads it.
  */
 static FmManifest *
 known_head(FmStore *store, const Batch *batch)
 {
-	char		etag[FM_ETAG_SIZE];
-	FmSlice		bytes = fm_group_get_head(etag);
+	FmSlice		bytes = store->ops->recall_head(store);
 	FmManifest *manifest;
 	FmHeadIdentity identity;
 	bool		is_old = bytes.len == 0 ||
@@ -577,7 +586,6 @@ known_head(FmStore *store, const Batch *batch)
 		return fm_manifest_current(store);
 	manifest = fm_manifest_from_bytes(store, bytes);
 	fm_manifest_release_with(manifest, CurrentMemoryContext);
-	store->ops->learn_head(store, &identity, etag);
 	return manifest;
 }
 
@@ -591,12 +599,15 @@ lead(FmStore *store, const FmCommitRequest *own)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FmCommitRequest request;
 	Batch		batch;
-	volatile int naccepted;
+	uint64	   *hashes;
+	int			naccepted;
+	int			i;
 
 	memset(&batch, 0, sizeof(batch));
 	memset(&request, 0, sizeof(request));
 	request.store = store;
 	request.store_id = own->store_id;
+	request.incarnation = own->incarnation;
 	request.deadline = own->deadline;
 	request.started_us = own->started_us;
 	batch.store = store;
@@ -608,37 +619,73 @@ lead(FmStore *store, const FmCommitRequest *own)
 	batch.foreign = create_table("fusio_manifest foreign changes",
 								 sizeof(ForeignChange));
 	naccepted = accept_members(&batch);
+	hashes = palloc(sizeof(uint64) * Max(batch.nentries, 1));
+	for (i = 0; i < batch.nentries; i++)
+		hashes[i] = mixed_hash(batch.entries[i].table_id,
+							   batch.entries[i].hash);
 	if (naccepted > 0)
-	{
-		PG_TRY();
-		{
-			publish_batch(&batch, naccepted, &request);
-		}
-		PG_CATCH();
-		{
-			/* Nobody of the batch may try again what may be published. */
-			if (geterrcode() == ERRCODE_T_R_STATEMENT_COMPLETION_UNKNOWN)
-			{
-				int			i;
-
-				for (i = 0; i < batch.nmembers; i++)
-				{
-					if (batch.members[i].result == FM_GROUP_PUBLISHED)
-						batch.members[i].result = FM_GROUP_UNKNOWN;
-				}
-				fm_group_finish(batch.members, batch.nmembers, 0,
-								&request.commit_id);
-			}
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-	}
-	fm_group_finish(batch.members, batch.nmembers, request.version,
-					&request.commit_id);
+		publish_batch(&batch, naccepted, &request);
+	finish_batch(&batch, &request, hashes);
 	if (request.version != 0)
 		RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/* Finds out what became of a batch whose leader does not know. */
+static void
+resolve(FmStore *store)
+{
+	FmOutcome	outcome;
+	FmHeadIdentity expected;
+	const char *problem;
+	FmSlice		head;
+	FmId		batch_id;
+
+	HOLD_INTERRUPTS();
+	head = fm_group_get_sent(&expected, &batch_id);
+	outcome = fm_outcome_find(store, &expected, &batch_id, head, &problem);
+	pfree(unconstify(uint8 *, head.data));
+	switch (outcome)
+	{
+		case FM_OUTCOME_APPLIED:
+			fm_group_finish(FM_GROUP_PUBLISHED, expected.version + 1,
+							&batch_id, 0);
+			break;
+		case FM_OUTCOME_NOT_APPLIED:
+			fm_group_finish(FM_GROUP_SENT_BACK, 0, &batch_id, 0);
+			break;
+		case FM_OUTCOME_UNKNOWN:
+			fm_group_finish(FM_GROUP_UNKNOWN, 0, &batch_id, 0);
+			break;
+	}
+	RESUME_INTERRUPTS();
+}
+
+/*
+ * Waits for what was joined with, and does in between what it is our turn to
+ * do.  Nothing may interrupt between the result and the return.
+ */
+static FmGroupResult
+take_part(FmCommitRequest *request, FmId *batch_id)
+{
+	FmGroupResult result;
+
+	for (;;)
+	{
+		switch (fm_group_wait(request->deadline, &result, &request->version,
+							  batch_id))
+		{
+			case FM_GROUP_DONE:
+				return result;
+			case FM_GROUP_LEAD:
+				lead(request->store, request);
+				break;
+			case FM_GROUP_RESOLVE:
+				resolve(request->store);
+				break;
+		}
+	}
 }
 
 bool
@@ -646,7 +693,6 @@ fm_group_commit(FmTableWrites **tables, int ntables, FmCommitRequest *request)
 {
 	FmSum128	group;
 	StringInfoData bytes;
-	FmGroupResult result;
 	FmId		batch_id;
 	uint64		checked = PG_UINT64_MAX;
 	int			tries;
@@ -662,18 +708,15 @@ fm_group_commit(FmTableWrites **tables, int ntables, FmCommitRequest *request)
 		put_table(tables[i], &bytes);
 		checked = Min(checked, tables[i]->base);
 	}
-	group = group_key(request->store, &request->store_id);
+	group = group_key(request->store, &request->store_id,
+					  request->incarnation);
 	for (tries = 0; tries < MAX_SENT_BACK; tries++)
 	{
 		request->commit_id = fm_new_id();
 		if (!fm_group_join(&group, &request->commit_id, checked,
 						   fm_slice(bytes.data, bytes.len)))
 			return false;
-
-		/* Nothing may interrupt between the result and the return. */
-		while (!fm_group_wait(&result, &request->version, &batch_id))
-			lead(request->store, request);
-		switch (result)
+		switch (take_part(request, &batch_id))
 		{
 			case FM_GROUP_PUBLISHED:
 				HOLD_INTERRUPTS();

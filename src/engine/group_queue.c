@@ -3,29 +3,37 @@
  * group_queue.c
  *	  Commits that wait to be published together, in shared memory.
  *
- * One lock protects it all; it is held for copies in memory only.  Bytes are
- * in chunks of an arena of fixed size; where there is no room, a transaction
- * commits alone.
+ * One lock protects it all; it is held for copies in memory only.  Where there
+ * is no room for bytes, a transaction commits alone.
+ *
+ * The members of a group that are TAKEN are its batch.  Until it is sent they
+ * may leave, which keeps it from being sent as it is.  From then on they have
+ * to wait: the swap of HEAD may be applied.  When the leader leaves a batch
+ * that was sent, its outcome is open; the leader is told so (40003), and any
+ * other member finds it out from what is kept here: the HEAD that the swap
+ * expected, the new one's bytes, and the batch's commit id.  At most one
+ * process leads a batch or finds out its outcome at a time.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "engine/group_queue.h"
 #include "objstore/clock.h"
+#include "objstore/shared_bytes.h"
 #include "objstore/wait_events.h"
 
 #define MAX_GROUPS 16
 #define MAX_MEMBERS 256
-#define CHUNK_SIZE 8192
-#define NCHUNKS 1024
 #define RECENT_BATCHES 64
 #define RECENT_HASHES 8192
 #define WAIT_MS 1000			/* in case a wake-up is lost */
@@ -49,8 +57,7 @@ typedef struct QueuedCommit
 	int			procno;
 	FmId		commit_id;
 	uint64		checked;
-	int			first_chunk;
-	uint32		len;
+	FmSharedBytes bytes;		/* until it is taken */
 	FmGroupResult result;
 	uint64		version;
 	FmId		batch_id;
@@ -74,12 +81,13 @@ typedef struct CommitGroup
 	int			tail;
 	int			nqueued;
 	int			nmembers;
-	int			expected;		/* members that may come for the next batch */
+	int			nexpected;		/* members that may come for the next batch */
 	int64		finished_us;	/* monotonic; the last batch */
 	int64		swap_us;		/* that its swap took */
-	int			store_head;		/* chunk: HEAD as that left it; NONE: unknown */
-	uint32		store_head_len;
-	char		etag[FM_ETAG_SIZE];
+	bool		sent;			/* the batch; what follows is of that */
+	FmHeadIdentity expected;
+	FmId		batch_id;
+	FmSharedBytes new_head;
 	uint64		nrecent;		/* counted since ever */
 	uint64		nhashes;
 	Recent		recent[RECENT_BATCHES];
@@ -90,12 +98,8 @@ typedef struct GroupQueue
 {
 	LWLock		lock;
 	uint64		uses;
-	int			free_chunk;
-	int			nfree_chunks;
 	CommitGroup groups[MAX_GROUPS];
 	QueuedCommit members[MAX_MEMBERS];
-	int			next_chunk[NCHUNKS];
-	uint8		chunks[NCHUNKS][CHUNK_SIZE];
 } GroupQueue;
 
 static GroupQueue *queue = NULL;
@@ -103,8 +107,7 @@ static GroupQueue *queue = NULL;
 /* What this backend holds. */
 static int	my_member = NONE;
 static int	led_group = NONE;
-static int	taken[FM_GROUP_MAX_BATCH];
-static int	ntaken = 0;
+static bool exit_registered = false;
 
 Size
 fm_group_queue_size(void)
@@ -116,7 +119,6 @@ void
 fm_group_queue_init(void)
 {
 	bool		found;
-	int			i;
 
 	queue = ShmemInitStruct("fusio_manifest group commit",
 							fm_group_queue_size(), &found);
@@ -124,9 +126,6 @@ fm_group_queue_init(void)
 	{
 		memset(queue, 0, sizeof(GroupQueue));
 		LWLockInitialize(&queue->lock, LWLockNewTrancheId());
-		for (i = 0; i < NCHUNKS; i++)
-			queue->next_chunk[i] = i + 1 < NCHUNKS ? i + 1 : NONE;
-		queue->nfree_chunks = NCHUNKS;
 	}
 	LWLockRegisterTranche(queue->lock.tranche, "FusioManifestGroupCommit");
 }
@@ -138,61 +137,9 @@ fm_group_queue_available(void)
 }
 
 static void
-free_chunks(int first)
-{
-	while (first != NONE)
-	{
-		int			next = queue->next_chunk[first];
-
-		queue->next_chunk[first] = queue->free_chunk;
-		queue->free_chunk = first;
-		queue->nfree_chunks++;
-		first = next;
-	}
-}
-
-/* Copies bytes into chunks, of which there are enough. */
-static int
-put_bytes(FmSlice bytes)
-{
-	int			first = NONE;
-	int		   *link = &first;
-
-	while (bytes.len > 0)
-	{
-		int			chunk = queue->free_chunk;
-		size_t		n = Min(bytes.len, CHUNK_SIZE);
-
-		queue->free_chunk = queue->next_chunk[chunk];
-		queue->nfree_chunks--;
-		memcpy(queue->chunks[chunk], bytes.data, n);
-		bytes = fm_slice(bytes.data + n, bytes.len - n);
-		queue->next_chunk[chunk] = NONE;
-		*link = chunk;
-		link = &queue->next_chunk[chunk];
-	}
-	return first;
-}
-
-/* Copies them out; dest has room. */
-static void
-get_bytes(int chunk, uint32 len, uint8 *dest)
-{
-	while (len > 0)
-	{
-		uint32		n = Min(len, CHUNK_SIZE);
-
-		memcpy(dest, queue->chunks[chunk], n);
-		dest += n;
-		len -= n;
-		chunk = queue->next_chunk[chunk];
-	}
-}
-
-static void
 free_member(QueuedCommit *member)
 {
-	free_chunks(member->first_chunk);
+	fm_shared_bytes_free(&member->bytes);
 	queue->groups[member->group].nmembers--;
 	member->state = FREE;
 }
@@ -221,14 +168,10 @@ find_group(const FmSum128 *key)
 		if (i == NONE)
 			return NONE;
 		group = &queue->groups[i];
-		if (!group->used)
-			group->store_head = NONE;
 		group->used = true;
 		group->key = *key;
-		free_chunks(group->store_head);
-		group->store_head = NONE;
 		group->head = group->tail = NONE;
-		group->nqueued = group->expected = 0;
+		group->nqueued = group->nexpected = 0;
 		group->nrecent = group->nhashes = 0;
 	}
 	queue->groups[i].last_use = ++queue->uses;
@@ -248,6 +191,12 @@ find_free_member(void)
 	return NONE;
 }
 
+static void
+end_of_process(int code, Datum arg)
+{
+	fm_group_abort();
+}
+
 bool
 fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 			  FmSlice bytes)
@@ -257,11 +206,16 @@ fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 	QueuedCommit *member;
 
 	Assert(my_member == NONE);
+	if (!exit_registered)
+	{
+		on_shmem_exit(end_of_process, 0);
+		exit_registered = true;
+	}
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	group = find_group(key);
 	number = find_free_member();
 	if (group == NONE || number == NONE ||
-		bytes.len > (size_t) queue->nfree_chunks * CHUNK_SIZE)
+		!fm_shared_bytes_put(&queue->members[number].bytes, bytes, 0))
 	{
 		LWLockRelease(&queue->lock);
 		return false;
@@ -274,8 +228,6 @@ fm_group_join(const FmSum128 *key, const FmId *commit_id, uint64 checked,
 	member->procno = fm_my_proc_number();
 	member->commit_id = *commit_id;
 	member->checked = checked;
-	member->first_chunk = put_bytes(bytes);
-	member->len = (uint32) bytes.len;
 	if (queue->groups[group].tail == NONE)
 		queue->groups[group].head = number;
 	else
@@ -328,39 +280,81 @@ interrupt_is_pending(void)
 	return ProcDiePending || QueryCancelPending;
 }
 
-bool
-fm_group_wait(FmGroupResult *result, uint64 *version, FmId *batch_id)
+/* Leaves queue or batch; the lock is held, and let go of. */
+static void
+leave(void)
+{
+	QueuedCommit *member = &queue->members[my_member];
+
+	if (member->state == QUEUED)
+	{
+		unlink_member(my_member);
+		free_member(member);
+	}
+	else
+		member->abandoned = true;
+	my_member = NONE;
+	LWLockRelease(&queue->lock);
+}
+
+static void
+raise_timeout(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("canceling commit due to commit timeout"),
+			 errdetail("It waited for commits of other sessions."),
+			 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
+}
+
+FmGroupTurn
+fm_group_wait(TimestampTz deadline, FmGroupResult *result, uint64 *version,
+			  FmId *batch_id)
 {
 	QueuedCommit *member = &queue->members[my_member];
 	CommitGroup *group = &queue->groups[member->group];
 
 	for (;;)
 	{
+		long		wait_ms = WAIT_MS;
+		bool		may_leave;
+		bool		my_turn;
+
 		LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 		if (member->state == DONE)
 			break;
-		if (member->state == QUEUED && interrupt_is_pending() &&
-			InterruptHoldoffCount == 1)
+		may_leave = member->state == QUEUED || !group->sent;
+		if (may_leave && interrupt_is_pending() && InterruptHoldoffCount == 1)
 		{
 			/* 1: the lock's own */
-			unlink_member(my_member);
-			free_member(member);
-			my_member = NONE;
-			LWLockRelease(&queue->lock);
+			leave();
 			CHECK_FOR_INTERRUPTS();
 			elog(ERROR, "commit was interrupted");
 		}
-		if (member->state == QUEUED && !group->has_leader)
+		if (may_leave && !TIMESTAMP_IS_NOEND(deadline))
+		{
+			wait_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													  deadline);
+			if (wait_ms == 0)
+			{
+				leave();
+				raise_timeout();
+			}
+			wait_ms = Min(wait_ms, WAIT_MS);
+		}
+		my_turn = !group->has_leader &&
+			(member->state == TAKEN) == group->sent;
+		if (my_turn)
 		{
 			group->has_leader = true;
 			led_group = member->group;
-			LWLockRelease(&queue->lock);
-			return false;
 		}
 		LWLockRelease(&queue->lock);
+		if (my_turn)
+			return group->sent ? FM_GROUP_RESOLVE : FM_GROUP_LEAD;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 WAIT_MS, fm_wait_event(FM_WAIT_GROUP_COMMIT));
+						 wait_ms, fm_wait_event(FM_WAIT_GROUP_COMMIT));
 		ResetLatch(MyLatch);
 	}
 	*result = member->result;
@@ -369,7 +363,7 @@ fm_group_wait(FmGroupResult *result, uint64 *version, FmId *batch_id)
 	free_member(member);
 	my_member = NONE;
 	LWLockRelease(&queue->lock);
-	return true;
+	return FM_GROUP_DONE;
 }
 
 void
@@ -379,14 +373,14 @@ fm_group_gather(void)
 	int64		end_us = group->finished_us +
 	Min(group->swap_us * 2, MAX_GATHER_US);
 
-	if (group->expected < 2)
+	if (group->nexpected < 2)
 		return;
 	while (fm_monotonic_us() < end_us)
 	{
 		bool		complete;
 
 		LWLockAcquire(&queue->lock, LW_SHARED);
-		complete = group->nqueued >= Min(group->expected, FM_GROUP_MAX_BATCH);
+		complete = group->nqueued >= Min(group->nexpected, FM_GROUP_MAX_BATCH);
 		LWLockRelease(&queue->lock);
 		if (complete)
 			break;
@@ -398,48 +392,15 @@ fm_group_gather(void)
 	}
 }
 
-FmSlice
-fm_group_get_head(char etag[FM_ETAG_SIZE])
-{
-	CommitGroup *group = &queue->groups[led_group];
-	uint8	   *bytes;
-
-	/* Only leaders change it, and that is us. */
-	if (group->store_head == NONE)
-		return fm_slice(NULL, 0);
-	strlcpy(etag, group->etag, FM_ETAG_SIZE);
-	bytes = palloc(group->store_head_len);
-	get_bytes(group->store_head, group->store_head_len, bytes);
-	return fm_slice(bytes, group->store_head_len);
-}
-
-void
-fm_group_put_head(FmSlice bytes, const char *etag, int64 swap_us)
-{
-	CommitGroup *group = &queue->groups[led_group];
-
-	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-	free_chunks(group->store_head);
-	group->store_head = NONE;
-	group->swap_us = swap_us;
-	if (etag[0] != '\0' &&
-		bytes.len <= (size_t) queue->nfree_chunks * CHUNK_SIZE / 2)
-	{
-		group->store_head = put_bytes(bytes);
-		group->store_head_len = (uint32) bytes.len;
-		strlcpy(group->etag, etag, FM_ETAG_SIZE);
-	}
-	LWLockRelease(&queue->lock);
-}
-
 int
 fm_group_take(FmGroupMember **members)
 {
 	CommitGroup *group = &queue->groups[led_group];
 	FmGroupMember *result = palloc(sizeof(FmGroupMember) *
 								   FM_GROUP_MAX_BATCH);
-	uint8	   *bytes = palloc(NCHUNKS * CHUNK_SIZE);
-	int			i;
+	uint8	   *bytes = palloc(FM_GROUP_MAX_BATCH_BYTES);
+	Size		room = FM_GROUP_MAX_BATCH_BYTES;
+	int			ntaken;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	for (ntaken = 0; ntaken < FM_GROUP_MAX_BATCH && group->head != NONE;
@@ -448,24 +409,27 @@ fm_group_take(FmGroupMember **members)
 		int			number = group->head;
 		QueuedCommit *member = &queue->members[number];
 
+		if (member->bytes.len > room)
+			break;
 		unlink_member(number);
 		member->state = TAKEN;
-		taken[ntaken] = number;
 		result[ntaken].number = number;
 		result[ntaken].commit_id = member->commit_id;
 		result[ntaken].checked = member->checked;
-		result[ntaken].bytes = fm_slice(bytes, member->len);
-		result[ntaken].result = FM_GROUP_SENT_BACK;
-		get_bytes(member->first_chunk, member->len, bytes);
-		bytes += member->len;
+		result[ntaken].bytes = fm_slice(bytes, member->bytes.len);
+		result[ntaken].accepted = false;
+		fm_shared_bytes_get(&member->bytes, bytes);
+		bytes += member->bytes.len;
+		room -= member->bytes.len;
+
+		/* Who is sent back has them, too. */
+		fm_shared_bytes_free(&member->bytes);
 	}
-	i = ntaken;
 	LWLockRelease(&queue->lock);
 	*members = result;
-	return i;
+	return ntaken;
 }
 
-/* Ends the leadership; the lock is held. */
 static void
 finish_member(int number, FmGroupResult result, uint64 version,
 			  const FmId *batch_id)
@@ -483,30 +447,140 @@ finish_member(int number, FmGroupResult result, uint64 version,
 }
 
 static void
+drop_sent(CommitGroup *group)
+{
+	fm_shared_bytes_free(&group->new_head);
+	group->sent = false;
+}
+
+bool
+fm_group_send(FmGroupMember *members, int n, const FmHeadIdentity *expected,
+			  const FmId *batch_id, FmSlice head)
+{
+	static const FmId none;
+	CommitGroup *group = &queue->groups[led_group];
+	bool		fit = true;
+	int			i;
+
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	drop_sent(group);
+	for (i = 0; i < n; i++)
+	{
+		if (members[i].accepted && queue->members[members[i].number].abandoned)
+			fit = false;
+	}
+	if (fit && fm_shared_bytes_put(&group->new_head, head, 0))
+	{
+		group->sent = true;
+		group->expected = *expected;
+		group->batch_id = *batch_id;
+	}
+	for (i = 0; i < n && group->sent; i++)
+	{
+		if (members[i].number == NONE || members[i].accepted)
+			continue;
+		finish_member(members[i].number, FM_GROUP_SENT_BACK, 0, &none);
+		members[i].number = NONE;
+	}
+	fit = group->sent;
+	LWLockRelease(&queue->lock);
+	return fit;
+}
+
+void
+fm_group_not_sent(void)
+{
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	drop_sent(&queue->groups[led_group]);
+	LWLockRelease(&queue->lock);
+}
+
+FmSlice
+fm_group_get_sent(FmHeadIdentity *expected, FmId *batch_id)
+{
+	CommitGroup *group = &queue->groups[led_group];
+	uint8	   *bytes = palloc(group->new_head.len);
+
+	/* Nobody changes it while somebody leads, and that is us. */
+	fm_shared_bytes_get(&group->new_head, bytes);
+	*expected = group->expected;
+	*batch_id = group->batch_id;
+	return fm_slice(bytes, group->new_head.len);
+}
+
+/* Hands a result out to all of the batch; the number of them. */
+static int
+finish_batch(FmGroupResult result, uint64 version, const FmId *batch_id)
+{
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < MAX_MEMBERS; i++)
+	{
+		if (queue->members[i].state != TAKEN ||
+			queue->members[i].group != led_group)
+			continue;
+		finish_member(i, result, version, batch_id);
+		n++;
+	}
+	drop_sent(&queue->groups[led_group]);
+	return n;
+}
+
+static void
 end_leadership(void)
 {
 	CommitGroup *group = &queue->groups[led_group];
 
-	ntaken = 0;
 	led_group = NONE;
 	group->has_leader = false;
 	wake_next_leader(group);
 }
 
 void
-fm_group_finish(const FmGroupMember *members, int n, uint64 version,
-				const FmId *batch_id)
+fm_group_finish(FmGroupResult result, uint64 version, const FmId *batch_id,
+				int64 swap_us)
 {
-	int			i;
+	CommitGroup *group = &queue->groups[led_group];
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-	for (i = 0; i < n; i++)
-		finish_member(members[i].number, members[i].result, version,
-					  batch_id);
-	queue->groups[led_group].expected = n + queue->groups[led_group].nqueued;
-	queue->groups[led_group].finished_us = fm_monotonic_us();
+	group->nexpected = finish_batch(result, version, batch_id) +
+		group->nqueued;
+	group->finished_us = fm_monotonic_us();
+	group->swap_us = swap_us;
 	end_leadership();
 	LWLockRelease(&queue->lock);
+}
+
+/*
+ * The outcome of what the group has sent is open: lets one of those who wait
+ * for it find it out.  If nobody does, it is nobody's business.
+ */
+static void
+hand_over(void)
+{
+	bool		is_waited_for = false;
+	int			i;
+
+	for (i = 0; i < MAX_MEMBERS; i++)
+	{
+		QueuedCommit *member = &queue->members[i];
+
+		if (member->state != TAKEN || member->group != led_group)
+			continue;
+		if (i == my_member)
+			my_member = NONE;
+		else if (!member->abandoned)
+		{
+			is_waited_for = true;
+			wake(member);
+			continue;
+		}
+		free_member(member);
+	}
+	if (!is_waited_for)
+		drop_sent(&queue->groups[led_group]);
+	end_leadership();
 }
 
 void
@@ -514,15 +588,22 @@ fm_group_abort(void)
 {
 	static const FmId none;
 	QueuedCommit *member;
-	int			i;
 
 	if (my_member == NONE && led_group == NONE)
 		return;
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-	if (led_group != NONE)
+	if (my_member != NONE && led_group == NONE)
 	{
-		for (i = 0; i < ntaken; i++)
-			finish_member(taken[i], FM_GROUP_SENT_BACK, 0, &none);
+		/* A batch without a leader: it has one, who leaves it at once. */
+		member = &queue->members[my_member];
+		if (member->state == TAKEN && !queue->groups[member->group].has_leader)
+			led_group = member->group;
+	}
+	if (led_group != NONE && queue->groups[led_group].sent)
+		hand_over();
+	else if (led_group != NONE)
+	{
+		(void) finish_batch(FM_GROUP_SENT_BACK, 0, &none);
 		end_leadership();
 	}
 	if (my_member != NONE)

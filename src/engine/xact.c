@@ -63,6 +63,7 @@ typedef struct XactState
 	MemoryContext context;		/* holds all of it */
 	FmStore    *store;			/* that is written, once a table is enlisted */
 	FmId		store_id;		/* of its HEAD; zeros if there was none */
+	uint64		incarnation;	/* the same */
 	FmTableWrites **tables;
 	int			ntables;
 	int			maxtables;
@@ -255,12 +256,15 @@ static void
 note_store_id(XactState *state, FmStore *store)
 {
 	static const FmId none;
-	FmId		id = fm_snapshot_get(store,
-									 GetActiveSnapshot())->head->store_id;
+	const FmHead *head = fm_snapshot_get(store, GetActiveSnapshot())->head;
 
 	if (state->nenlisted == 0 || fm_id_eq(&state->store_id, &none))
-		state->store_id = id;
-	else if (!fm_id_eq(&state->store_id, &id))
+	{
+		state->store_id = head->store_id;
+		state->incarnation = head->incarnation;
+	}
+	else if (!fm_id_eq(&state->store_id, &head->store_id) ||
+			 state->incarnation != head->incarnation)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("store of server \"%s\" was replaced during the transaction",
@@ -522,6 +526,7 @@ publish(XactState *state)
 	memset(&request, 0, sizeof(request));
 	request.store = state->store;
 	request.store_id = state->store_id;
+	request.incarnation = state->incarnation;
 	request.deadline = fm_commit_deadline();
 	request.started_us = fm_monotonic_us();
 	state->store->deadline = request.deadline;

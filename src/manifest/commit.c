@@ -5,11 +5,7 @@
  *
  * Proof of a commit: the records in (base, HEAD] were walked for the very
  * HEAD that the compare-and-swap then expects; if another one was published
- * in between, the swap is lost and the walk starts again.  A swap whose
- * outcome is not known is reported as such (40003), never guessed.
- *
- * Records that HEAD has no room for move to log pages, of which it lists the
- * last MAX_LOG_PAGES; the log floor follows the oldest.
+ * in between, the swap is lost and the walk starts again.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,14 +19,13 @@
 #include "manifest/commit.h"
 #include "manifest/invariants.h"
 #include "manifest/log_walk.h"
-#include "manifest/outcome.h"
 #include "manifest/page_io.h"
+#include "manifest/swap.h"
 #include "objstore/clock.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
 #define L0_INLINE_KEPT 32		/* descriptors left inline when L0 spills */
-#define MAX_LOG_PAGES 128		/* 8192 commits */
 
 /* What is not published by then may have been collected as an orphan. */
 #define PUBLISH_BUDGET_US (INT64CONST(6) * 3600 * 1000000)
@@ -118,8 +113,10 @@ check_conflicts(FmManifest *manifest, const FmCommitRequest *request)
 	uint32		i;
 
 	if (!fm_id_eq(&request->store_id, &none) &&
-		!fm_id_eq(&request->store_id, &manifest->head->store_id))
-		raise_conflict(request->tables[0].name, "The store was replaced.");
+		(!fm_id_eq(&request->store_id, &manifest->head->store_id) ||
+		 request->incarnation != manifest->head->incarnation))
+		raise_conflict(request->tables[0].name,
+					   "The store was replaced or restored.");
 	for (i = 0; i < request->ntables; i++)
 	{
 		conflict = find_conflict(manifest, &request->tables[i]);
@@ -350,157 +347,6 @@ lay_out_table(FmStore *store, FmTable *table)
 	fm_buf_free(&buf);
 }
 
-/* The id of this backend, as the writer of records. */
-static const FmId *
-writer_id(void)
-{
-	static FmId id;
-	static bool made = false;
-
-	if (!made)
-	{
-		id = fm_new_id();
-		made = true;
-	}
-	return &id;
-}
-
-/* A record that follows HEAD's last one; the caller fills the changes. */
-static FmCommitRecord
-next_record(FmStore *store, const FmHead *head, const FmId *commit_id)
-{
-	FmCommitRecord record;
-
-	memset(&record, 0, sizeof(record));
-	record.version = head->version + 1;
-	record.commit_id = *commit_id;
-	record.previous = head->commit_id;
-	record.store_time = store->ops->now(store);
-	if (head->nrecords > 0)
-		record.store_time = Max(record.store_time,
-								head->records[head->nrecords - 1].store_time);
-	record.writer = *writer_id();
-	return record;
-}
-
-static FmPageRef
-write_log_page(FmStore *store, const FmHead *state,
-			   const FmCommitRecord *records, uint32 n)
-{
-	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
-	FmHead		bare = *state;
-	FmId		id = fm_new_id();
-	FmPageRef	ref;
-	FmBuf		buf;
-
-	bare.nrecords = 0;
-	bare.nlog_pages = 0;
-	fm_buf_init(&buf, &alloc);
-	fm_check_status(fm_log_page_encode(&bare, records, n, &id, &buf, &ref),
-					"log page");
-	fm_page_write(store, &id, fm_buf_slice(&buf));
-	fm_buf_free(&buf);
-	return ref;
-}
-
-/*
- * Moves the log tail of the HEAD that is to be replaced to a page.  Two pages
- * take the place of the last one, which has a state and no records: the same
- * state with the tail, and the state after it.
- */
-static void
-move_log_tail(FmManifest *manifest, FmHead *head)
-{
-	const FmHead *old = manifest->head;
-	FmStore    *store = manifest->store;
-	uint32		kept = old->nlog_pages > 0 ? old->nlog_pages - 1 : 0;
-	uint32		dropped = 0;
-	FmHead		first;
-	FmHead	   *before = &first;
-	FmPageRef  *pages;
-
-	if (old->nlog_pages > 0)
-		before = fm_log_page_state(manifest, &old->log_pages[kept]);
-	else
-	{
-		/* All commits of the store are in its tail. */
-		first = *old;
-		first.version = old->records[0].version - 1;
-		first.commit_id = old->records[0].previous;
-		first.ntables = 0;
-		first.next_table_id = 1;
-		first.log_floor = first.version;
-	}
-	if (kept + 2 > MAX_LOG_PAGES)
-		dropped = kept + 2 - MAX_LOG_PAGES;
-	pages = palloc(sizeof(FmPageRef) * (kept + 2));
-	if (kept > dropped)
-		memcpy(pages, old->log_pages + dropped,
-			   sizeof(FmPageRef) * (kept - dropped));
-	head->nlog_pages = kept - dropped;
-	head->log_pages = pages;
-	pages[head->nlog_pages++] = write_log_page(store, before, old->records,
-											   old->nrecords);
-	pages[head->nlog_pages++] = write_log_page(store, old, NULL, 0);
-	if (dropped > 0)
-		head->log_floor = pages[0].first_version - 1;
-	head->nrecords = 0;
-}
-
-/*
- * Appends the record, encodes HEAD and swaps it in; false if the race was
- * lost.
- */
-static bool
-swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
-		  TimestampTz deadline, FmSlice *bytes)
-{
-	FmStore    *store = manifest->store;
-	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
-	FmHeadIdentity expected;
-	FmCommitRecord *records;
-	bool		applied;
-	FmBuf		buf;
-
-	if (head->nrecords >= FM_LOG_TAIL_MAX)
-		move_log_tail(manifest, head);
-	records = palloc(sizeof(FmCommitRecord) * (head->nrecords + 1));
-	if (head->nrecords > 0)
-		memcpy(records, head->records,
-			   sizeof(FmCommitRecord) * head->nrecords);
-	records[head->nrecords++] = *record;
-	head->records = records;
-	head->version = record->version;
-	head->commit_id = record->commit_id;
-
-	fm_buf_init(&buf, &alloc);
-	fm_check_status(fm_head_encode(head, &buf), "HEAD");
-	*bytes = fm_buf_slice(&buf);
-	expected.store_id = manifest->head->store_id;
-	expected.incarnation = manifest->head->incarnation;
-	expected.version = manifest->head->version;
-	expected.commit_id = manifest->head->commit_id;
-	switch (store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
-								 deadline))
-	{
-		case FM_CAS_APPLIED:
-			return true;
-		case FM_CAS_LOST:
-			return false;
-		case FM_CAS_NOT_DURABLE:
-			fm_outcome_raise_unknown(&record->commit_id,
-									 "HEAD was replaced, but it is not known to be durable.");
-			break;
-		case FM_CAS_UNKNOWN:
-			break;
-	}
-	HOLD_INTERRUPTS();
-	applied = fm_outcome_resolve(store, &expected, &record->commit_id,
-								 fm_buf_slice(&buf));
-	RESUME_INTERRUPTS();
-	return applied;
-}
-
 /* Waits a little after a lost race; raises 40001 when time is up. */
 static void
 back_off(FmStore *store, TimestampTz start, int tries)
@@ -647,7 +493,7 @@ try_publish(FmCommitRequest *request)
 
 	if (!check_conflicts(manifest, request))
 		return true;
-	record = next_record(request->store, head, &request->commit_id);
+	record = fm_swap_next_record(request->store, head, &request->commit_id);
 	record.nmembers = request->nmembers;
 	record.members = request->members;
 	record.changes = palloc0(sizeof(FmTableChange) * request->ntables);
@@ -670,9 +516,15 @@ try_publish(FmCommitRequest *request)
 		raise_conflict(request->tables[0].name,
 					   "It took longer than six hours, and its runs may be gone.");
 	start_us = fm_monotonic_us();
-	if (!swap_head(manifest, head, &record, request->deadline,
-				   &request->head_bytes))
-		return false;
+	switch (fm_swap_head(manifest, head, &record, request->deadline, request))
+	{
+		case FM_SWAPPED:
+			break;
+		case FM_SWAP_LOST:
+			return false;
+		case FM_SWAP_GIVEN_UP:
+			return true;
+	}
 	HOLD_INTERRUPTS();
 	request->swap_us = fm_monotonic_us() - start_us;
 	request->version = record.version;
@@ -690,6 +542,7 @@ fm_commit_publish(FmCommitRequest *request)
 	int			tries = 0;
 
 	request->version = 0;
+	request->in_doubt = false;
 	request->commit_id = fm_new_id();
 	while (!try_publish(request))
 	{
@@ -697,13 +550,6 @@ fm_commit_publish(FmCommitRequest *request)
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
-	if (request->tolerant && request->version != 0)
-	{
-		uint8	   *copy = palloc(request->head_bytes.len);
-
-		memcpy(copy, request->head_bytes.data, request->head_bytes.len);
-		request->head_bytes = fm_slice(copy, request->head_bytes.len);
-	}
 	MemoryContextDelete(context);
 }
 
@@ -809,7 +655,6 @@ fm_commit_compaction(FmCompactionCommit *c)
 		FmTableChange change;
 		FmCommitRecord record;
 		FmTable    *table;
-		FmSlice		bytes;
 
 		if (stored == NULL || fm_invariant_inputs(stored, c) != NULL)
 			return false;
@@ -818,14 +663,60 @@ fm_commit_compaction(FmCompactionCommit *c)
 		*table = *stored;
 		apply_compaction(manifest, table, c, &change);
 		check_table_invariant(table);
-		record = next_record(c->store, head, &commit_id);
+		record = fm_swap_next_record(c->store, head, &commit_id);
 		record.nchanges = 1;
 		record.changes = &change;
-		if (swap_head(manifest, head, &record, c->deadline, &bytes))
+		if (fm_swap_head(manifest, head, &record, c->deadline, NULL) == FM_SWAPPED)
 		{
 			c->version = record.version;
 			return true;
 		}
 		back_off(c->store, start, ++tries);
 	}
+}
+
+/* One try: the incarnation, or 0 if the race was lost. */
+static uint64
+try_accept_restore(FmStore *store, const FmId *commit_id,
+				   TimestampTz deadline)
+{
+	FmManifest *manifest = fm_manifest_current(store);
+	FmHeadIdentity highest;
+	FmCommitRecord record;
+	FmHead	   *head;
+
+	if (!manifest->exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("store of server \"%s\" has no HEAD",
+						store->options.servername)));
+	highest = fm_manifest_highest_seen(manifest);
+	head = copy_head(manifest->head, 0);
+	head->incarnation = Max(head->incarnation, highest.incarnation) + 1;
+	record = fm_swap_next_record(store, head, commit_id);
+	return fm_swap_head(manifest, head, &record, deadline, NULL) == FM_SWAPPED ?
+		head->incarnation : 0;
+}
+
+uint64
+fm_commit_accept_restore(FmStore *store, TimestampTz deadline)
+{
+	FmId		commit_id = fm_new_id();
+	TimestampTz start = GetCurrentTimestamp();
+	volatile uint64 incarnation;
+	int			tries = 0;
+
+	fm_manifest_accept(store, true);
+	PG_TRY();
+	{
+		while ((incarnation = try_accept_restore(store, &commit_id,
+												 deadline)) == 0)
+			back_off(store, start, ++tries);
+	}
+	PG_FINALLY();
+	{
+		fm_manifest_accept(store, false);
+	}
+	PG_END_TRY();
+	return incarnation;
 }

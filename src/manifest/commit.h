@@ -45,11 +45,14 @@ typedef struct FmTableCommit
 	void	   *probe_arg;
 } FmTableCommit;
 
-typedef struct FmCommitRequest
+typedef struct FmCommitRequest FmCommitRequest;
+
+struct FmCommitRequest
 {
 	FmStore    *store;
 	FmId		store_id;		/* of the HEAD that the bases are versions of;
 								 * zeros if there was none */
+	uint64		incarnation;	/* of that HEAD */
 	int64		started_us;		/* monotonic; when the first object was begun */
 	TimestampTz deadline;		/* lock waits end then: DT_NOEND for none */
 	uint32		ntables;
@@ -60,12 +63,20 @@ typedef struct FmCommitRequest
 	FmManifest *manifest;		/* just read: the first try spares itself
 								 * reading HEAD again; NULL: none.  In use by
 								 * the caller */
+
+	/*
+	 * Called before each swap that commit_id is to be published by; false: it
+	 * is given up, as by a conflict that is no error.  NULL: nothing.
+	 */
+	bool		(*sending) (FmCommitRequest *request,
+							const FmHeadIdentity *expected, FmSlice head);
+	void	   *sending_arg;
 	/* filled by fm_commit_publish: */
-	FmSlice		head_bytes;		/* the new HEAD, if "tolerant" */
+	bool		in_doubt;		/* it raised, and the outcome is open */
 	int64		swap_us;		/* that the swap took */
 	FmId		commit_id;
 	uint64		version;		/* that was published; 0: nothing was to be */
-} FmCommitRequest;
+};
 
 /*
  * Checks for conflicts and publishes all tables by one compare-and-swap.
@@ -108,5 +119,12 @@ typedef struct FmCompactionCommit
  * if the outcome cannot be known.
  */
 extern bool fm_commit_compaction(FmCompactionCommit *compaction);
+
+/*
+ * Takes HEAD as it is, though a higher one was seen: publishes it again in an
+ * incarnation above all that were seen, which is returned.  Raises 40003 if
+ * the outcome cannot be known.
+ */
+extern uint64 fm_commit_accept_restore(FmStore *store, TimestampTz deadline);
 
 #endif							/* FM_COMMIT_H */

@@ -20,6 +20,7 @@
 #include "manifest/head_cache.h"
 #include "manifest/invariants.h"
 #include "manifest/page_io.h"
+#include "manifest/seen_heads.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
@@ -32,6 +33,8 @@ typedef struct HeadEntry
 	bool		tag_is_of_last; /* else the tag is of no use */
 	FmManifest *last;
 	bool		used;			/* in this transaction */
+	FmSeenHead *seen;			/* of the store that was read last, or NULL */
+	bool		accepting;		/* a HEAD that has gone back is taken */
 	dlist_node	node;
 	MemoryContextCallback callback;
 } HeadEntry;
@@ -229,22 +232,34 @@ read_missing(HeadEntry *entry)
 	return fm_manifest_from_bytes(store, bytes);
 }
 
-FmManifest *
-fm_manifest_acquire(FmStore *store)
+static void
+drop_tag(HeadEntry *entry)
 {
-	HeadEntry  *entry = find_entry(store);
+	if (entry->tag != NULL)
+		entry->store->ops->free_tag(entry->store, entry->tag);
+	entry->tag = NULL;
+}
+
+/*
+ * The current HEAD, in use by the caller: the last seen, or a new one.  Not
+ * asked for if what is known may be believed for a while.
+ */
+static FmManifest *
+read_head(HeadEntry *entry, bool *asked)
+{
+	FmStore    *store = entry->store;
 	FmManifest *manifest = NULL;
 	FmSlice		bytes = {NULL, 0};
 
-	if (!entry->tag_is_of_last && entry->tag != NULL)
-	{
-		store->ops->free_tag(store, entry->tag);
-		entry->tag = NULL;
-	}
+	*asked = true;
+	if (!entry->tag_is_of_last)
+		drop_tag(entry);
 	switch (store->ops->read_head(store, &entry->tag, &bytes))
 	{
+		case FM_HEAD_FRESH:
+			*asked = false;
+			/* FALLTHROUGH */
 		case FM_HEAD_UNCHANGED:
-			entry->used = true;
 			fm_manifest_retain(entry->last);
 			return entry->last;
 		case FM_HEAD_READ:
@@ -263,12 +278,105 @@ fm_manifest_acquire(FmStore *store)
 			manifest = read_missing(entry);
 			break;
 	}
-	set_last(entry, manifest);
-	entry->tag_is_of_last = true;
-	entry->used = true;
 	if (bytes.data != NULL)
 		pfree(unconstify(uint8 *, bytes.data));
 	return manifest;
+}
+
+static void
+raise_gone_back(FmStore *store, const FmHeadIdentity *found,
+				const FmHeadIdentity *highest)
+{
+	char		hex[33];
+
+	fm_id_to_hex(&highest->commit_id, hex);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("HEAD of server \"%s\" is not a successor of the one that was seen before",
+					store->options.servername),
+			 errdetail("It has incarnation %llu and version %llu. Incarnation %llu and version %llu, commit %s, were seen before.",
+					   (unsigned long long) found->incarnation,
+					   (unsigned long long) found->version,
+					   (unsigned long long) highest->incarnation,
+					   (unsigned long long) highest->version, hex),
+			 errhint("If the store was restored on purpose, run SELECT fusio_manifest_accept_restore('%s').",
+					 store->options.servername)));
+}
+
+/*
+ * What was seen is asked for before HEAD is: others of this cluster may have
+ * seen a later one by the time that the answer comes.  A HEAD that seems to
+ * have gone back is read again, without a tag, after what was seen of its
+ * store is known; only then it is refused.
+ */
+FmManifest *
+fm_manifest_acquire(FmStore *store)
+{
+	HeadEntry  *entry = find_entry(store);
+	bool		again = false;
+	bool		asked;
+	FmManifest *manifest;
+
+	for (;;)
+	{
+		FmHeadIdentity highest;
+		FmHeadIdentity found;
+
+		memset(&highest, 0, sizeof(highest));
+		if (entry->seen != NULL)
+			highest = fm_seen_highest(entry->seen);
+		manifest = read_head(entry, &asked);
+		if (!manifest->exists || !asked)
+			break;
+		found = fm_head_identity(manifest->head);
+		if (!fm_id_eq(&found.store_id, &highest.store_id))
+		{
+			entry->seen = fm_seen_find(store, &found.store_id);
+			highest = fm_seen_highest(entry->seen);
+		}
+		if (entry->accepting || !fm_seen_forbids(&highest, manifest->head))
+		{
+			fm_seen_note(entry->seen, &found);
+			break;
+		}
+		fm_manifest_release(manifest);
+		entry->tag_is_of_last = false;
+		if (again)
+			raise_gone_back(store, &found, &highest);
+		again = true;
+	}
+	if (manifest != entry->last)
+		set_last(entry, manifest);
+	entry->tag_is_of_last = true;
+	entry->used = true;
+	if (manifest->exists && asked && !entry->accepting)
+		fm_seen_save(entry->seen, store, false);
+	return manifest;
+}
+
+void
+fm_manifest_note_published(FmStore *store, const FmHead *head)
+{
+	HeadEntry  *entry = find_entry(store);
+	FmHeadIdentity identity = fm_head_identity(head);
+
+	if (entry->seen == NULL)
+		return;
+	fm_seen_note(entry->seen, &identity);
+	if (entry->accepting)
+		fm_seen_save(entry->seen, store, true);
+}
+
+void
+fm_manifest_accept(FmStore *store, bool accepting)
+{
+	find_entry(store)->accepting = accepting;
+}
+
+FmHeadIdentity
+fm_manifest_highest_seen(FmManifest *manifest)
+{
+	return fm_seen_highest(find_entry(manifest->store)->seen);
 }
 
 FmManifest *

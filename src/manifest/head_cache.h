@@ -30,7 +30,8 @@ typedef struct FmManifest
 /*
  * The store's HEAD as it is now: read if it has changed.  Valid until the
  * current memory context is reset or deleted.  A store without HEAD that
- * holds objects is an error (XX001), never taken for an empty one.
+ * holds objects is an error (XX001), never taken for an empty one; so is a
+ * HEAD that is not a successor of the highest one seen by this cluster.
  */
 extern FmManifest *fm_manifest_current(FmStore *store);
 
@@ -55,6 +56,19 @@ extern const FmTable *fm_manifest_table_by_id(FmManifest *manifest,
  * prefix.  To be called before any other object is written.
  */
 extern void fm_manifest_create_head(FmStore *store, TimestampTz deadline);
+
+/*
+ * A HEAD was published here: one that is lower is refused from now on (XX001).
+ * Neither raises nor allocates, but while going back is accepted.
+ */
+extern void fm_manifest_note_published(FmStore *store, const FmHead *head);
+
+/*
+ * From now on, or no longer, this backend takes a HEAD that has gone back.
+ * The highest seen of the manifest's store is what it goes back from.
+ */
+extern void fm_manifest_accept(FmStore *store, bool accepting);
+extern FmHeadIdentity fm_manifest_highest_seen(FmManifest *manifest);
 
 /* Counted use without a memory context; for manifest/ only. */
 extern FmManifest *fm_manifest_acquire(FmStore *store);

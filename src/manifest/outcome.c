@@ -20,6 +20,7 @@
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "manifest/head_cache.h"
 #include "manifest/log_walk.h"
@@ -69,7 +70,7 @@ look(FmStore *store, const FmHeadIdentity *expected, const FmId *commit_id,
 static Finding
 try_look(FmStore *store, const FmHeadIdentity *expected,
 		 const FmId *commit_id, FmSlice bytes, MemoryContext context,
-		 char **problem)
+		 const char **problem)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	uint32		held = InterruptHoldoffCount;
@@ -108,31 +109,42 @@ fm_outcome_raise_unknown(const FmId *commit_id, const char *detail)
 			 errhint("Look for the commit id in fusio_manifest_head() before running the transaction again.")));
 }
 
-bool
-fm_outcome_resolve(FmStore *store, const FmHeadIdentity *expected,
-				   const FmId *commit_id, FmSlice bytes)
+FmOutcome
+fm_outcome_find(FmStore *store, const FmHeadIdentity *expected,
+				const FmId *commit_id, FmSlice bytes, const char **problem)
 {
-	int64		deadline_us = fm_monotonic_us() + RESOLVE_TIMEOUT_US;
-	char	   *problem = "HEAD stayed unchanged.";
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fusio_manifest outcome",
 												  ALLOCSET_DEFAULT_SIZES);
+	int64		deadline_us = fm_monotonic_us() + RESOLVE_TIMEOUT_US;
+	TimestampTz deadline = store->deadline;
 	Finding		finding;
 
 	Assert(InterruptHoldoffCount > 0);
+	*problem = "HEAD was unchanged to the end.";
+	store->deadline = GetCurrentTimestamp() + RESOLVE_TIMEOUT_US;
 	for (;;)
 	{
 		finding = try_look(store, expected, commit_id, bytes, context,
-						   &problem);
+						   problem);
 		if (finding != OPEN || fm_monotonic_us() >= deadline_us)
 			break;
 		pg_usleep((long) pg_prng_uint64_range(&pg_global_prng_state, 1000,
 											  MAX_PAUSE_US));
 	}
+	store->deadline = deadline;
 	MemoryContextDelete(context);
-	if (finding == FORGOTTEN)
-		problem = "The commit log does not reach back to it any more.";
-	if (finding == OPEN || finding == FORGOTTEN)
-		fm_outcome_raise_unknown(commit_id, problem);
-	return finding == FOUND;
+	switch (finding)
+	{
+		case FOUND:
+			return FM_OUTCOME_APPLIED;
+		case LOST:
+			return FM_OUTCOME_NOT_APPLIED;
+		case FORGOTTEN:
+			*problem = "The commit log does not reach back to it any more.";
+			break;
+		case OPEN:
+			break;
+	}
+	return FM_OUTCOME_UNKNOWN;
 }

@@ -11,14 +11,24 @@
 #include "format/head.h"
 #include "objstore/store.h"
 
+typedef enum FmOutcome
+{
+	FM_OUTCOME_APPLIED,
+	FM_OUTCOME_NOT_APPLIED,		/* and never will be */
+	FM_OUTCOME_UNKNOWN
+} FmOutcome;
+
 /*
- * True if the swap of "expected" for "bytes", which hold a record of
- * commit_id, was applied; false if it was not and never will be.  Swaps again
- * while HEAD is unchanged.  Raises 40003 if it cannot be told within 30
- * seconds.  To be called with interrupts held.
+ * Was the swap of "expected" for "bytes", which hold a record of commit_id,
+ * applied?  Swaps again while HEAD is unchanged.  It is unknown, for the
+ * reason in *problem, if it cannot be told within 30 seconds.  Any backend
+ * with the credentials for the store can ask.  To be called with interrupts
+ * held.
  */
-extern bool fm_outcome_resolve(FmStore *store, const FmHeadIdentity *expected,
-							   const FmId *commit_id, FmSlice bytes);
+extern FmOutcome fm_outcome_find(FmStore *store,
+								 const FmHeadIdentity *expected,
+								 const FmId *commit_id, FmSlice bytes,
+								 const char **problem);
 
 /* Raises 40003. */
 extern void fm_outcome_raise_unknown(const FmId *commit_id,

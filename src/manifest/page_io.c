@@ -7,8 +7,11 @@
  */
 #include "postgres.h"
 
+#include "base/checksum.h"
 #include "manifest/page_io.h"
 #include "objstore/pg_status.h"
+
+#define READ_TRIES 2
 
 FmSlice		(*fm_page_read_hook) (FmStore *store, const FmPageRef *ref,
 								  uint64 version) = NULL;
@@ -23,28 +26,37 @@ fm_page_read(FmStore *store, const FmPageRef *ref, uint64 version)
 		fm_page_read_store(store, ref, version);
 }
 
+/* A page that is wrong is read once more; then its decoder tells. */
 FmSlice
 fm_page_read_store(FmStore *store, const FmPageRef *ref, uint64 version)
 {
 	FmReadRange range;
 	FmFault		fault;
+	int			tries;
 
 	range.kind = FM_OBJECT_PAGE;
 	range.id = ref->id;
 	range.offset = 0;
 	range.length = ref->size;
 	range.dest = palloc(ref->size);
-	store->ops->read(store, &range, 1);
-	switch (range.result)
+	for (tries = 0; tries < READ_TRIES; tries++)
 	{
-		case FM_READ_OK:
-			break;
-		case FM_READ_MISSING:
-			fm_raise_missing_object(store, FM_OBJECT_PAGE, &ref->id, version);
-			break;
-		case FM_READ_SHORT:
-			fm_fault(&fault, FM_CORRUPTION, "object is cut short", 0);
-			fm_raise_object_fault(store, FM_OBJECT_PAGE, &ref->id, 0, &fault);
+		store->ops->read(store, &range, 1);
+		switch (range.result)
+		{
+			case FM_READ_OK:
+				break;
+			case FM_READ_MISSING:
+				fm_raise_missing_object(store, FM_OBJECT_PAGE, &ref->id,
+										version);
+				break;
+			case FM_READ_SHORT:
+				fm_fault(&fault, FM_CORRUPTION, "object is cut short", 0);
+				fm_raise_object_fault(store, FM_OBJECT_PAGE, &ref->id, 0,
+									  &fault);
+				break;
+		}
+		if (fm_xxh3_64(fm_slice(range.dest, ref->size), 0) == ref->checksum)
 			break;
 	}
 	return fm_slice(range.dest, ref->size);

@@ -198,9 +198,11 @@ read_profile(const FmStoreOptions *options, FmCredentials *result)
 
 /* ---- services ---- */
 
+static const FmSlice nothing = {NULL, 0};
+
 static FmHttpRequest *
 ask(const FmStoreOptions *options, const char *method, const char *url,
-	const char *const *headers)
+	const char *const *headers, FmSlice body)
 {
 	FmHttpRequest *request = palloc0(sizeof(FmHttpRequest));
 	static FmHttpPace pace;
@@ -210,6 +212,7 @@ ask(const FmStoreOptions *options, const char *method, const char *url,
 	request->method = method;
 	request->url = url;
 	request->headers = headers;
+	request->body = body;
 	request->timeout_ms = METADATA_TIMEOUT_MS;
 	request->dest = palloc0(ANSWER_ROOM);
 	request->dest_size = ANSWER_ROOM - 1;
@@ -293,7 +296,8 @@ read_container(const FmStoreOptions *options, FmCredentials *result)
 		token = trim(text);
 	if (token != NULL)
 		headers[0] = psprintf("Authorization: %s", token);
-	take_json(options, (char *) ask(options, "GET", url, headers)->dest,
+	take_json(options,
+			  (char *) ask(options, "GET", url, headers, nothing)->dest,
 			  result);
 	result->source = "container";
 }
@@ -321,14 +325,14 @@ read_instance(const FmStoreOptions *options, FmCredentials *result)
 						  (char *) ask(options, "PUT",
 									   psprintf("%s/latest/api/token",
 												endpoint),
-									   token_headers)->dest);
+									   token_headers, nothing)->dest);
 	roles = psprintf("%s/latest/meta-data/iam/security-credentials/",
 					 endpoint);
-	role = (char *) ask(options, "GET", roles, headers)->dest;
+	role = (char *) ask(options, "GET", roles, headers, nothing)->dest;
 	role[strcspn(role, "\r\n")] = '\0';
 	take_json(options,
 			  (char *) ask(options, "GET", psprintf("%s%s", roles, role),
-						   headers)->dest,
+						   headers, nothing)->dest,
 			  result);
 	result->source = psprintf("instance role \"%s\"", role);
 }
@@ -343,16 +347,19 @@ need_xml(const FmStoreOptions *options, const char *xml, const char *element)
 	return text;
 }
 
+/* The token goes into the body: addresses are logged, and shown in errors. */
 static void
 read_web_identity(const FmStoreOptions *options, FmCredentials *result)
 {
+	static const char *const headers[] =
+	{"Content-Type: application/x-www-form-urlencoded; charset=utf-8", NULL};
 	const char *file = variable("AWS_WEB_IDENTITY_TOKEN_FILE");
 	const char *role = variable("AWS_ROLE_ARN");
 	const char *session = variable("AWS_ROLE_SESSION_NAME");
 	const char *endpoint = variable("AWS_ENDPOINT_URL_STS");
 	const char *region = variable("AWS_REGION");
 	const char *xml;
-	StringInfoData url;
+	StringInfoData body;
 	char	   *token;
 
 	if (file == NULL || role == NULL)
@@ -363,15 +370,15 @@ read_web_identity(const FmStoreOptions *options, FmCredentials *result)
 	if (endpoint == NULL)
 		endpoint = region == NULL ? "https://sts.amazonaws.com" :
 			psprintf("https://sts.%s.amazonaws.com", region);
-	initStringInfo(&url);
-	appendStringInfo(&url, "%s/?Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=",
-					 endpoint);
-	fm_uri_encode(&url, role, false);
-	appendStringInfoString(&url, "&RoleSessionName=");
-	fm_uri_encode(&url, session != NULL ? session : "fusio_manifest", false);
-	appendStringInfoString(&url, "&WebIdentityToken=");
-	fm_uri_encode(&url, trim(token), false);
-	xml = (char *) ask(options, "GET", url.data, NULL)->dest;
+	initStringInfo(&body);
+	appendStringInfoString(&body, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=");
+	fm_uri_encode(&body, role, false);
+	appendStringInfoString(&body, "&RoleSessionName=");
+	fm_uri_encode(&body, session != NULL ? session : "fusio_manifest", false);
+	appendStringInfoString(&body, "&WebIdentityToken=");
+	fm_uri_encode(&body, trim(token), false);
+	xml = (char *) ask(options, "POST", psprintf("%s/", endpoint), headers,
+					   fm_slice(body.data, body.len))->dest;
 	result->access_key_id = need_xml(options, xml, "AccessKeyId");
 	result->secret_access_key = need_xml(options, xml, "SecretAccessKey");
 	result->session_token = need_xml(options, xml, "SessionToken");

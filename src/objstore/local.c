@@ -395,6 +395,7 @@ static const FmStoreOps local_ops = {
 	.read_head = fm_local_read_head,
 	.free_tag = fm_local_free_tag,
 	.cas_head = fm_local_cas_head,
+	.sync_head = fm_local_sync_head,
 	.is_empty = local_is_empty,
 	.now = local_now,
 	.who = local_who,

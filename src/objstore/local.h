@@ -99,5 +99,6 @@ extern void fm_local_free_tags(FmLocalStore *store);
 extern FmCasResult fm_local_cas_head(FmStore *store,
 									 const FmHeadIdentity *expected,
 									 FmSlice bytes, TimestampTz deadline);
+extern bool fm_local_sync_head(FmStore *store);
 
 #endif							/* FM_LOCAL_H */

@@ -397,3 +397,27 @@ fm_local_cas_head(FmStore *base, const FmHeadIdentity *expected,
 	CloseTransientFile(lock);
 	return result;
 }
+
+/* Who replaces HEAD has synced its file already. */
+bool
+fm_local_sync_head(FmStore *base)
+{
+	FmLocalStore *store = (FmLocalStore *) base;
+	int			directory = OpenTransientFile(store->path,
+											  O_RDONLY | PG_BINARY);
+	bool		synced = false;
+
+	if (directory >= 0)
+	{
+		pgstat_report_wait_start(fm_wait_event(FM_WAIT_HEAD_SYNC));
+		synced = pg_fsync(directory) == 0;
+		pgstat_report_wait_end();
+	}
+	if (!synced)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not fsync directory \"%s\": %m", store->path)));
+	if (directory >= 0)
+		CloseTransientFile(directory);
+	return synced;
+}

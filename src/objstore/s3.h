@@ -41,7 +41,6 @@ typedef struct FmS3Store
 	/* HEAD as last seen: its ETag is what the next swap expects. */
 	bool		head_known;
 	char		head_etag[FM_ETAG_SIZE];
-	char		swapped_etag[FM_ETAG_SIZE]; /* "": not known */
 	FmHeadIdentity head_identity;
 	char		refused_etag[FM_ETAG_SIZE]; /* of the last swap that got 412 */
 	bool		bare_etags;		/* the service wants them without quotes */
@@ -75,6 +74,7 @@ typedef struct FmS3Request
 	int			nheaders;
 	bool		has_range;
 	uint64		offset;			/* of the range, which fills http.dest */
+	int			max_timeout_ms; /* 0: only the store's options count */
 	FmSlice		body;
 	FmHttpRequest http;			/* dest, dest_size, fresh_connection are the
 								 * caller's; the answer is filled */
@@ -111,7 +111,9 @@ extern void fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 /*
  * Performs one request once, without any retry but those after which the
  * server surely has not applied the first (another region, expired
- * credentials, no connection); http.outcome tells.
+ * credentials, no connection); http.outcome tells.  It does so, too, if this
+ * raises: the server may have seen the request only if it is FM_HTTP_BROKEN.
+ * Interrupts act while there is nothing to be seen.
  */
 extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 							   FmWaitEvent wait_event);
@@ -159,9 +161,7 @@ extern FmStore *fm_s3_create(const char *location, MemoryContext context);
 /* s3_head.c */
 extern FmHeadReadResult fm_s3_read_head(FmStore *store, FmHeadTag **tag,
 										FmSlice *bytes);
-extern void fm_s3_swapped_etag(FmStore *store, char etag[FM_ETAG_SIZE]);
-extern void fm_s3_learn_head(FmStore *store, const FmHeadIdentity *identity,
-							 const char *etag);
+extern FmSlice fm_s3_recall_head(FmStore *store);
 extern void fm_s3_free_tag(FmStore *store, FmHeadTag *tag);
 extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  const FmHeadIdentity *expected,

@@ -8,15 +8,25 @@
  * of its own, since libcurl sends a request again by itself when a connection
  * that it kept turns out to be closed.
  *
+ * What HEAD is asked for is asked once for all backends that may know
+ * (objstore/shared_head.c).
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
 
 #include "objstore/clock.h"
 #include "objstore/head_epoch.h"
 #include "objstore/pg_status.h"
 #include "objstore/s3.h"
-#include "utils/memutils.h"
+#include "objstore/shared_head.h"
+
+/* Interrupts do not act meanwhile. */
+#define PUT_TIMEOUT_MS 30000
 
 struct FmHeadTag
 {
@@ -53,32 +63,29 @@ is_fresh(const FmS3Store *store)
 		(int64) store->base.options.max_staleness_ms * 1000;
 }
 
-FmHeadReadResult
-fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
+/*
+ * Asks for HEAD, unless it is still what the copy says: brings that up to
+ * date, with "bytes" if it is another one.  False if there is none.
+ */
+static bool
+ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
 {
-	FmS3Store  *store = (FmS3Store *) base;
-	FmS3Request *request;
-	FmHttpRequest *http;
-	FmHeadReadResult result = FM_HEAD_READ;
-	int64		asked_us;
-	uint64		epoch;
+	FmS3Request *request = palloc0(sizeof(FmS3Request));
+	FmHttpRequest *http = &request->http;
+	FmSlice		new = {NULL, 0};
+	char		etag[FM_ETAG_SIZE];
+	bool		exists = true;
 	FmFault		fault;
 
-	if (*tag != NULL && is_fresh(store))
-		return FM_HEAD_UNCHANGED;
-	if (store->head_buffer == NULL)
-		store->head_buffer = MemoryContextAlloc(base->context,
-												FM_HEAD_MAX_SIZE);
-	request = palloc0(sizeof(FmS3Request));
-	http = &request->http;
 	request->method = "GET";
 	request->name = "HEAD";
-	if (*tag != NULL && (*tag)->etag[0] != '\0')
-		fm_s3_add_header(request, "if-none-match", (*tag)->etag);
+	strlcpy(etag, copy->etag, sizeof(etag));
+	if (etag[0] != '\0')
+		fm_s3_add_header(request, "if-none-match", etag);
 	http->dest = store->head_buffer;
 	http->dest_size = FM_HEAD_MAX_SIZE;
-	asked_us = fm_monotonic_us();
-	epoch = fm_head_epoch(base->options.location);
+	copy->asked_us = fm_monotonic_us();
+	copy->epoch = fm_head_epoch(store->base.options.location);
 	fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
 	switch (http->status)
 	{
@@ -87,37 +94,107 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 			{
 				fm_fault(&fault, FM_CORRUPTION,
 						 "it is larger than a HEAD can be", 0);
-				fm_raise_head_fault(base, &fault);
+				fm_raise_head_fault(&store->base, &fault);
 			}
-			*bytes = copy_bytes(store->head_buffer, http->received);
-			if (*tag == NULL)
-				*tag = MemoryContextAllocZero(base->context,
-											  sizeof(FmHeadTag));
-			strlcpy((*tag)->etag, http->etag, sizeof((*tag)->etag));
-			(*tag)->identified = http->etag[0] != '\0' &&
-				fm_head_identify(*bytes, &(*tag)->identity, NULL) == FM_OK;
-			note_head(store, *tag, asked_us);
+			*bytes = new = copy_bytes(store->head_buffer, http->received);
+			strlcpy(copy->etag, http->etag, sizeof(copy->etag));
 			break;
 		case 304:
-			result = FM_HEAD_UNCHANGED;
-			note_head(store, *tag, asked_us);
 			break;
 		case 404:
 			if (strcmp(request->code, "NoSuchBucket") == 0)
 				fm_s3_raise(store, request, "read HEAD");
-			if (*tag != NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_DATA_CORRUPTED),
-						 errmsg("HEAD of server \"%s\" was removed while in use",
-								base->options.servername),
-						 errhint("Restore HEAD from a backup or an older version of the object.")));
-			result = FM_HEAD_MISSING;
+			exists = false;
 			break;
 		default:
 			fm_s3_raise(store, request, "read HEAD");
 	}
-	store->head_epoch = epoch;
+	if (exists)
+		fm_shared_head_note(&store->base, copy, new);
 	pfree(request);
+	return exists;
+}
+
+static void
+release_head(int code, Datum arg)
+{
+	fm_shared_head_release(true);
+}
+
+/* Asks for all who wait for it. */
+static bool
+ask_for_all(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
+{
+	bool		exists;
+
+	PG_ENSURE_ERROR_CLEANUP(release_head, (Datum) 0);
+	{
+		exists = ask(store, copy, bytes);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(release_head, (Datum) 0);
+	fm_shared_head_release(!exists);
+	return exists;
+}
+
+FmHeadReadResult
+fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	const char *my_etag = *tag != NULL ? (*tag)->etag : "";
+	FmHeadReadResult result = FM_HEAD_UNCHANGED;
+	FmSlice		found = {NULL, 0};
+	bool		exists = true;
+	FmHeadCopy	copy;
+	FmHeadTurn	turn;
+
+	if (*tag != NULL && is_fresh(store))
+		return FM_HEAD_FRESH;
+
+	/* Who has none is not told what others with the same rights know. */
+	(void) fm_s3_credentials(store);
+	if (store->head_buffer == NULL)
+		store->head_buffer = MemoryContextAlloc(base->context,
+												FM_HEAD_MAX_SIZE);
+	turn = fm_shared_head_await(base, &store->pace, my_etag,
+								store->head_buffer, &copy);
+	if (copy.len > 0)
+		found = copy_bytes(store->head_buffer, copy.len);
+	switch (turn)
+	{
+		case FM_HEAD_KNOWN:
+			break;
+		case FM_HEAD_ASK:
+			if (copy.etag[0] == '\0')
+				strlcpy(copy.etag, my_etag, sizeof(copy.etag));
+			exists = ask_for_all(store, &copy, &found);
+			break;
+		case FM_HEAD_ASK_ALONE:
+			strlcpy(copy.etag, my_etag, sizeof(copy.etag));
+			exists = ask(store, &copy, &found);
+			break;
+	}
+	if (!exists)
+	{
+		if (*tag != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("HEAD of server \"%s\" was removed while in use",
+							base->options.servername),
+					 errhint("Restore HEAD from a backup or an older version of the object.")));
+		return FM_HEAD_MISSING;
+	}
+	if (found.data != NULL)
+	{
+		if (*tag == NULL)
+			*tag = MemoryContextAllocZero(base->context, sizeof(FmHeadTag));
+		strlcpy((*tag)->etag, copy.etag, sizeof((*tag)->etag));
+		(*tag)->identified = copy.etag[0] != '\0' &&
+			fm_head_identify(found, &(*tag)->identity, NULL) == FM_OK;
+		*bytes = found;
+		result = FM_HEAD_READ;
+	}
+	note_head(store, *tag, copy.asked_us);
+	store->head_epoch = copy.epoch;
 	return result;
 }
 
@@ -128,17 +205,51 @@ fm_s3_free_tag(FmStore *store, FmHeadTag *tag)
 		pfree(tag);
 }
 
+/* Interrupts would act at the end of a message: it is too late for them. */
 static void
 log_unknown(FmS3Store *store, const FmS3Request *request)
 {
 	const FmHttpRequest *http = &request->http;
 
+	HOLD_INTERRUPTS();
 	ereport(LOG,
 			(errmsg("outcome of replacing HEAD of server \"%s\" is not known yet",
 					store->base.options.servername),
 			 http->outcome == FM_HTTP_ANSWERED ?
 			 errdetail("The answer was %d %s.", http->status, request->code) :
 			 errdetail("There was no answer: %s", http->message)));
+	RESUME_INTERRUPTS();
+}
+
+/*
+ * Sends a PUT of HEAD.  What goes wrong once the server may have seen it is
+ * an outcome that is not known, and no error, which would say that HEAD stays
+ * as it was.
+ */
+static void
+send_put(FmS3Store *store, FmS3Request *request)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32		held = InterruptHoldoffCount;
+
+	PG_TRY();
+	{
+		fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (request->http.outcome != FM_HTTP_BROKEN)
+			PG_RE_THROW();
+		InterruptHoldoffCount = held;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		strlcpy(request->http.message, error->message,
+				sizeof(request->http.message));
+	}
+	PG_END_TRY();
 }
 
 /* A PUT of HEAD was answered, or not. */
@@ -203,6 +314,7 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	FmS3Store  *store = (FmS3Store *) base;
 	FmS3Request *request;
 	FmCasResult result;
+	FmHeadCopy	copy;
 
 	fm_s3_check_writable(store);
 	if (expected != NULL && !is_known_head(store, expected))
@@ -211,6 +323,7 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	request->method = "PUT";
 	request->name = "HEAD";
 	request->body = bytes;
+	request->max_timeout_ms = PUT_TIMEOUT_MS;
 	request->http.fresh_connection = true;
 	if (expected != NULL)
 	{
@@ -225,7 +338,10 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	/* Whatever comes of it, HEAD must be read again. */
 	store->head_known = false;
 	store->head_read_us = 0;
-	fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
+	memset(&copy, 0, sizeof(copy));
+	copy.asked_us = fm_monotonic_us();
+	copy.epoch = fm_head_epoch(base->options.location);
+	send_put(store, request);
 	fm_head_replaced(base->options.location);
 	store->refused_etag[0] = '\0';
 	if (expected != NULL && request->http.outcome == FM_HTTP_ANSWERED &&
@@ -233,28 +349,33 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 		strlcpy(store->refused_etag, store->head_etag,
 				sizeof(store->refused_etag));
 	result = judge_put(store, request);
-	strlcpy(store->swapped_etag,
-			result == FM_CAS_APPLIED ? request->http.etag : "",
-			sizeof(store->swapped_etag));
+	if (result == FM_CAS_APPLIED)
+	{
+		strlcpy(copy.etag, request->http.etag, sizeof(copy.etag));
+		fm_shared_head_note(base, &copy, bytes);
+	}
 	pfree(request);
 	return result;
 }
 
-void
-fm_s3_swapped_etag(FmStore *base, char etag[FM_ETAG_SIZE])
-{
-	strlcpy(etag, ((FmS3Store *) base)->swapped_etag, FM_ETAG_SIZE);
-}
-
 /* It is expected by a swap, and not believed by a reader. */
-void
-fm_s3_learn_head(FmStore *base, const FmHeadIdentity *identity,
-				 const char *etag)
+FmSlice
+fm_s3_recall_head(FmStore *base)
 {
 	FmS3Store  *store = (FmS3Store *) base;
+	FmHeadIdentity identity;
+	FmHeadCopy	copy;
 
+	if (store->head_buffer == NULL)
+		store->head_buffer = MemoryContextAlloc(base->context,
+												FM_HEAD_MAX_SIZE);
+	if (!fm_shared_head_recall(base, store->head_buffer, &copy) ||
+		fm_head_identify(fm_slice(store->head_buffer, copy.len), &identity,
+						 NULL) != FM_OK)
+		return fm_slice(NULL, 0);
 	store->head_known = true;
-	store->head_identity = *identity;
+	store->head_identity = identity;
 	store->head_read_us = 0;
-	strlcpy(store->head_etag, etag, sizeof(store->head_etag));
+	strlcpy(store->head_etag, copy.etag, sizeof(store->head_etag));
+	return copy_bytes(store->head_buffer, copy.len);
 }

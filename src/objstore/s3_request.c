@@ -350,6 +350,30 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 	}
 }
 
+/* What is left of the time for a commit; INT_MAX where that is not bounded. */
+static int
+commit_left_ms(const FmS3Store *store)
+{
+	int64		left_us = PG_INT64_MAX;
+
+	if (store->base.deadline != 0 && !TIMESTAMP_IS_NOEND(store->base.deadline))
+		left_us = store->base.deadline - GetCurrentTimestamp();
+	return (int) Min(Max(left_us, 0) / 1000, INT_MAX - 1) + 1;
+}
+
+static void
+check_commit_deadline(const FmS3Store *store)
+{
+	if (store->base.deadline != 0 &&
+		GetCurrentTimestamp() >= store->base.deadline)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling commit due to commit timeout"),
+				 errdetail("The store of server \"%s\" does not answer.",
+						   store->base.options.servername),
+				 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
+}
+
 static FmHttpBatch *
 start_requests(FmS3Store *store, FmS3Request **requests, int n,
 			   FmWaitEvent wait_event)
@@ -357,16 +381,20 @@ start_requests(FmS3Store *store, FmS3Request **requests, int n,
 	const FmStoreOptions *options = &store->base.options;
 	FmHttpRequest **https = palloc(sizeof(FmHttpRequest *) * n);
 	FmHttpOptions http_options;
+	int			left_ms = commit_left_ms(store);
 	int			i;
 
 	for (i = 0; i < n; i++)
 	{
 		FmS3Request *request = requests[i];
 		uint64		size = Max(request->body.len, request->http.dest_size);
+		int			timeout_ms = options->request_timeout_ms +
+		(int) Min(size / 1024, PG_INT32_MAX / 2);
 
 		sign(store, request);
-		request->http.timeout_ms = options->request_timeout_ms +
-			(int) Min(size / 1024, PG_INT32_MAX / 2);
+		if (request->max_timeout_ms > 0)
+			timeout_ms = Min(timeout_ms, request->max_timeout_ms);
+		request->http.timeout_ms = Min(timeout_ms, left_ms);
 		request->http.repeatable = strcmp(request->method, "GET") == 0;
 		https[i] = &request->http;
 	}
@@ -403,9 +431,12 @@ send_requests(FmS3Store *store, FmS3Request **requests, int n,
 	PG_END_TRY();
 }
 
-/* Sleeps before a repetition; false if that would end after the deadline. */
+/*
+ * Sleeps before a repetition, until the time for a commit is up at the
+ * longest; false if that would end after the deadline.
+ */
 static bool
-pause_before_retry(int tries, int retry_after, int64 deadline_us,
+pause_before_retry(const FmS3Store *store, int tries, int retry_after, int64 deadline_us,
 				   FmWaitEvent wait_event)
 {
 	int64		pause_ms = Min((int64) MIN_PAUSE_MS << Min(tries, 16),
@@ -415,6 +446,7 @@ pause_before_retry(int tries, int retry_after, int64 deadline_us,
 	pause_ms = (int64) pg_prng_uint64_range(&pg_global_prng_state, 1,
 											(uint64) pause_ms);
 	pause_ms = Max(pause_ms, (int64) retry_after * 1000);
+	pause_ms = Min(pause_ms, commit_left_ms(store));
 	end_us = fm_monotonic_us() + pause_ms * 1000;
 	if (end_us > deadline_us)
 		return false;
@@ -435,19 +467,6 @@ retry_deadline(const FmS3Store *store)
 {
 	return fm_monotonic_us() +
 		(int64) store->base.options.retry_timeout_ms * 1000;
-}
-
-static void
-check_commit_deadline(const FmS3Store *store)
-{
-	if (store->base.deadline != 0 &&
-		GetCurrentTimestamp() >= store->base.deadline)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("canceling commit due to commit timeout"),
-				 errdetail("The store of server \"%s\" does not answer.",
-						   store->base.options.servername),
-				 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
 }
 
 FmHttpBatch *
@@ -495,6 +514,7 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 		bool		wrong_range = false;
 
 		CHECK_FOR_INTERRUPTS();
+		check_commit_deadline(store);
 		send_requests(store, pending, npending, wait_event);
 		for (i = 0; i < npending; i++)
 		{
@@ -517,7 +537,7 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 			fm_s3_raise(store, pending[0], "read a range");
 		if (passing)
 			check_commit_deadline(store);
-		if (passing && !pause_before_retry(tries++, retry_after, deadline_us,
+		if (passing && !pause_before_retry(store, tries++, retry_after, deadline_us,
 										   wait_event))
 			fm_s3_raise(store, pending[0], "get an answer in time");
 	}
@@ -555,14 +575,17 @@ fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 	{
 		Judgement	judgement;
 
+		check_commit_deadline(store);
+		(void) fm_s3_credentials(store);
 		HOLD_INTERRUPTS();
+		request->http.outcome = FM_HTTP_BROKEN;
 		send_requests(store, &request, 1, wait_event);
 		RESUME_INTERRUPTS();
 		judgement = judge(store, request, &done);
 		if (judgement == REPAIRED)
 			continue;
 		if (judgement == FINAL || request->http.outcome != FM_HTTP_NOT_SENT ||
-			!pause_before_retry(tries++, -1, deadline_us, wait_event))
+			!pause_before_retry(store, tries++, -1, deadline_us, wait_event))
 			return;
 		request->retries++;
 	}

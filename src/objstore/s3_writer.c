@@ -26,6 +26,7 @@
 #define PARTS_AT_ONCE (SINGLE_PUT_SIZE / PART_SIZE)
 #define ANSWER_ROOM (16 * 1024)
 #define ABORT_TIMEOUT_MS 5000
+#define IS_THERE_TRIES 3
 
 struct FmObjectWriter
 {
@@ -116,6 +117,7 @@ abort_upload(OpenUpload *upload)
 	FmStoreOptions *options = &upload->store->base.options;
 	int			retry_timeout_ms = options->retry_timeout_ms;
 	int			request_timeout_ms = options->request_timeout_ms;
+	TimestampTz deadline = upload->store->base.deadline;
 	MemoryContext old = CurrentMemoryContext;
 	uint32		held;
 
@@ -126,6 +128,7 @@ abort_upload(OpenUpload *upload)
 		FmS3Request *request = palloc0(sizeof(FmS3Request));
 
 		options->retry_timeout_ms = 0;
+		upload->store->base.deadline = 0;
 		options->request_timeout_ms = Min(request_timeout_ms, ABORT_TIMEOUT_MS);
 		request->method = "DELETE";
 		request->name = upload->name;
@@ -142,6 +145,7 @@ abort_upload(OpenUpload *upload)
 	RESUME_INTERRUPTS();
 	options->retry_timeout_ms = retry_timeout_ms;
 	options->request_timeout_ms = request_timeout_ms;
+	upload->store->base.deadline = deadline;
 	forget_upload(upload);
 }
 
@@ -264,21 +268,27 @@ fm_s3_append(FmObjectWriter *writer, FmSlice bytes)
 /*
  * A refusal may be due to our own success: libcurl and we send a request
  * again after a connection broke.  The id is ours alone, so an object of that
- * name and size is what we sent.
+ * name and size is what we sent.  An answer that is not what was asked for
+ * tells nothing, and is asked for again.
  */
 static bool
 is_there(FmObjectWriter *writer, uint64 size)
 {
-	FmS3Request *request = make_request(writer, "GET", fm_slice(NULL, 0));
-	bool		there;
+	bool		there = false;
+	int			i;
 
-	request->has_range = true;
-	request->offset = size - 1;
-	request->http.dest_size = 1;
-	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
-	there = request->http.status == 206 && request->http.received == 1 &&
-		request->http.range_total == size;
-	free_request(request);
+	for (i = 0; i < IS_THERE_TRIES && !there; i++)
+	{
+		FmS3Request *request = make_request(writer, "GET", fm_slice(NULL, 0));
+
+		request->has_range = true;
+		request->offset = size - 1;
+		request->http.dest_size = 1;
+		fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
+		there = request->http.status == 206 && request->http.received == 1 &&
+			request->http.range_total == size;
+		free_request(request);
+	}
 	return there;
 }
 

@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "lib/ilist.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
@@ -226,11 +227,46 @@ copy_text(FmStore *store, const char **text)
 		*text = MemoryContextStrdup(store->context, *text);
 }
 
+/*
+ * Keys that are not in the mapping are the same for all, but not for everyone:
+ * the mapping's user counts.
+ */
+static FmSum128
+sum_of_rights(const FmStoreOptions *options)
+{
+	const FmMappingOptions *mapping = &options->mapping;
+	const char *parts[] = {options->location, options->endpoint,
+		options->region, options->ca_file, mapping->access_key_id,
+	mapping->secret_access_key, mapping->session_token};
+	StringInfoData text;
+	FmSum128	sum;
+	int			i;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%d %d %u %u", mapping->source,
+					 options->addressing,
+					 mapping->source == FM_CREDENTIALS_STATIC ? InvalidOid :
+					 options->userid,
+					 mapping->source == FM_CREDENTIALS_STATIC ? InvalidOid :
+					 MyDatabaseId);
+	for (i = 0; i < (int) lengthof(parts); i++)
+	{
+		appendStringInfoChar(&text, parts[i] != NULL ? 's' : 'n');
+		if (parts[i] != NULL)
+			appendBinaryStringInfo(&text, parts[i],
+								   (int) strlen(parts[i]) + 1);
+	}
+	sum = fm_xxh3_128(fm_slice(text.data, text.len), 0);
+	pfree(text.data);
+	return sum;
+}
+
 /* What was there before is freed with the store. */
 static void
 set_options(FmStore *store, const FmStoreOptions *options)
 {
 	store->options = *options;
+	store->rights = sum_of_rights(options);
 	copy_text(store, &store->options.servername);
 	copy_text(store, &store->options.location);
 	copy_text(store, &store->options.endpoint);

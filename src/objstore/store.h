@@ -23,6 +23,7 @@
 #include "datatype/timestamp.h"
 
 #include "base/buffer.h"
+#include "base/checksum.h"
 #include "format/format.h"
 #include "format/head.h"
 
@@ -57,6 +58,8 @@ typedef struct FmReadRange
 typedef enum FmHeadReadResult
 {
 	FM_HEAD_UNCHANGED,			/* still what the tag says */
+	FM_HEAD_FRESH,				/* what the tag says was true a moment ago:
+								 * nobody was asked (max_staleness) */
 	FM_HEAD_READ,				/* bytes and tag were filled */
 	FM_HEAD_MISSING
 } FmHeadReadResult;
@@ -144,13 +147,17 @@ typedef struct FmStoreOps
 							 FmSlice bytes, TimestampTz deadline);
 
 	/*
-	 * For a store that is far away: the ETag that the last swap of this store
-	 * was answered with (empty: not known), and, learned from another process
-	 * with the same credentials, what HEAD is: the next swap may expect it.
+	 * Makes the HEAD that can be read outlive a crash; false, with a LOG
+	 * message, if that fails.  NULL: it does.
 	 */
-	void		(*swapped_etag) (FmStore *store, char etag[FM_ETAG_SIZE]);
-	void		(*learn_head) (FmStore *store, const FmHeadIdentity *identity,
-							   const char *etag);
+	bool		(*sync_head) (FmStore *store);
+
+	/*
+	 * For a store that is far away: HEAD as a backend of this cluster with
+	 * the same rights last saw it, palloc'd; empty if none did.  It may be
+	 * old: the next swap may expect it, and is lost then.
+	 */
+	FmSlice		(*recall_head) (FmStore *store);
 
 	/* True if the location holds nothing (HEAD.lock and such do not count). */
 	bool		(*is_empty) (FmStore *store);
@@ -234,6 +241,8 @@ struct FmStore
 	FmStoreOptions options;
 	MemoryContext context;
 	int			refcount;		/* pins by transactions and scans */
+	FmSum128	rights;			/* of place and credentials: who has the same
+								 * may know what we know */
 	TimestampTz deadline;		/* of the commit under way, which ends with
 								 * 57014 then; 0: none */
 	bool		stale;			/* the catalog entry changed since the last

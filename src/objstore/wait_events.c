@@ -26,6 +26,7 @@ static const char *const wait_event_names[] = {
 	"FusioBlockLoad",
 	"FusioCredentials",
 	"FusioGroupCommit",
+	"FusioHeadShared",
 };
 
 StaticAssertDecl(lengthof(wait_event_names) == FM_NWAIT_EVENTS,

@@ -22,9 +22,10 @@ typedef enum FmWaitEvent
 	FM_WAIT_DIRECTORY_SYNC,
 	FM_WAIT_BLOCK_LOAD,			/* another backend loads the block */
 	FM_WAIT_CREDENTIALS,		/* a service that hands out credentials */
-	FM_WAIT_GROUP_COMMIT		/* the leader of a group of commits */
+	FM_WAIT_GROUP_COMMIT,		/* the leader of a group of commits */
+	FM_WAIT_HEAD_SHARED			/* another backend reads HEAD */
 } FmWaitEvent;
-#define FM_NWAIT_EVENTS (FM_WAIT_GROUP_COMMIT + 1)
+#define FM_NWAIT_EVENTS (FM_WAIT_HEAD_SHARED + 1)
 
 /*
  * The number to wait under.  May raise on its first call for an event in

@@ -38,3 +38,8 @@ CREATE FUNCTION fm_test_sigv4(method text, path text, query text,
   headers text[], payload text, at text, key text, secret text, region text,
   service text)
 RETURNS text AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+
+-- HEAD as it would be so many versions later, when its log has kept the last
+-- commit only; and of a release with more features, if they are not 0.
+CREATE FUNCTION fm_test_later_head(head bytea, versions int, features bigint)
+RETURNS bytea AS 'MODULE_PATHNAME' LANGUAGE C STRICT;

@@ -50,9 +50,9 @@ sub remove_orphans
 
 my $result = $session->query("INSERT INTO t SELECT g, repeat(md5(g::text), 9)
 	FROM generate_series(1000, 15000) g");
-is($result->{sqlstate}, '53100', 'a load that does not fit');
+is($result->{sqlstate}, '53100', 'F25: a load that does not fit');
 like($result->{message}, qr/No space left/, 'is told why');
-is($session->value('SELECT count(*) FROM t'), 100, 'nothing is visible');
+is($session->value('SELECT count(*) FROM t'), 100, 'F25: nothing is visible');
 remove_orphans();
 is($session->sqlstate("INSERT INTO t VALUES (101, 'x')"), '00000',
 	'with room again, the next one is written');
@@ -72,7 +72,7 @@ for my $left (0 .. 12)
 	$outcome{$state}++;
 	$count++ if $state eq '00000';
 	is($session->value('SELECT count(*) FROM t'), $count,
-		"$left pages left: SQLSTATE $state is the truth");
+		"F25: $left pages left: SQLSTATE $state is the truth");
 	close $file;
 	unlink "$directory/HEAD.filler";
 	remove_orphans();

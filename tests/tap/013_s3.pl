@@ -36,12 +36,14 @@ my $handing_out = spawn(sub {
 		my $request = '';
 
 		$request .= <$client> until $request =~ /\r\n\r\n$/;
+		read $client, $request, $1, length $request
+		  if $request =~ /^content-length: (\d+)/mi;
 		my $body = $request =~ m{^PUT /latest/api/token.*ttl}s ? 'token'
 		  : $request =~ m{^GET /latest/meta-data/iam/security-credentials/ .*metadata-token: token}s
 		  ? "role\n"
 		  : $request =~ m{^GET \S+/security-credentials/role .*metadata-token: token}s
 		  ? $json
-		  : $request =~ m{^GET /\?Action=AssumeRoleWithWebIdentity&\S*WebIdentityToken=a%20web%20token }
+		  : $request =~ m{^POST / .*x-www-form-urlencoded.*\r\n\r\nAction=AssumeRoleWithWebIdentity&\S*WebIdentityToken=a%20web%20token$}s
 		  ? $xml
 		  : undef;
 		my $status = defined $body ? '200 OK' : '404 Not Found';
@@ -154,6 +156,10 @@ for my $source ('environment', 'profile', 'instance', 'web_identity')
 		# the made-up session token is empty, and so is not sent
 		like($session->value("SELECT source FROM fusio_manifest_whoami('$source')"),
 			qr/web identity/, "$source: source");
+		spew("$home/token", "a refused token\n");
+		my $refused = connect_to($node)->query("SELECT source FROM fusio_manifest_whoami('$source')");
+		is($refused->{sqlstate}, '28000', "$source: a token that is refused");
+		unlike($session->describe($refused), qr/refused/, 'and is not shown');
 		next;
 	}
 	is($session->value("SELECT count(*) FROM t_$source WHERE k = 5"), 1, $source);
@@ -196,10 +202,11 @@ is($session->sqlstate("CREATE USER MAPPING FOR other SERVER s OPTIONS (access_ke
 # addresses that do not work
 sub address
 {
-	my ($options, $state, $name, $hint) = @_;
+	my ($options, $state, $name, $patience) = @_;
 
+	$patience //= '300ms';
 	$session->run("CREATE SERVER bad FOREIGN DATA WRAPPER fusio_manifest OPTIONS "
-		  . "(location 's3://$ENV{S3_BUCKET}/x', retry_timeout '300ms', $options)");
+		  . "(location 's3://$ENV{S3_BUCKET}/x', retry_timeout '$patience', $options)");
 	$session->run("CREATE USER MAPPING FOR PUBLIC SERVER bad OPTIONS "
 		  . "(access_key_id '$ENV{S3_KEY}', secret_access_key '$ENV{S3_SECRET}')");
 	$session->run("CREATE FOREIGN TABLE b (k int NOT NULL) SERVER bad OPTIONS (key 'k')");
@@ -223,11 +230,13 @@ is($session->sqlstate('INSERT INTO nb VALUES (1)'), '42704', 'no such bucket');
 my $openssl = `openssl version 2>/dev/null`;
 SKIP:
 {
-	skip 'no openssl', 2 unless $openssl;
+	skip 'no openssl', 4 unless $openssl;
 	system("cd '$home' && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem "
 		  . "-out cert.pem -days 2 -subj /CN=localhost "
-		  . "-addext subjectAltName=DNS:localhost >/dev/null 2>&1") == 0
-	  or skip 'no certificate', 2;
+		  . "-addext subjectAltName=DNS:localhost >/dev/null 2>&1 && "
+		  . "openssl req -x509 -newkey rsa:2048 -nodes -keyout other_key.pem "
+		  . "-out other.pem -days 2 -subj /CN=localhost >/dev/null 2>&1") == 0
+	  or skip 'no certificate', 4;
 	my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);
 	my $port = $probe->sockport;
 	close $probe;
@@ -237,8 +246,14 @@ SKIP:
 		  '-cert', "$home/cert.pem", '-key', "$home/key.pem";
 	});
 	wait_for(sub { IO::Socket::INET->new("127.0.0.1:$port") });
+	$session->run("SET statement_timeout = '60s'");
 	address("endpoint 'https://localhost:$port'", '08006',
-		'a certificate that nobody knows');
+		'a certificate that nobody knows: no second try', '1h');
+	address("endpoint 'https://localhost:$port', ca_file '$home/other.pem'",
+		'08006', 'a certificate of others', '1h');
+	address("endpoint 'https://127.0.0.1:$port', ca_file '$home/cert.pem'",
+		'08006', 'a certificate of another host', '1h');
+	$session->run('RESET statement_timeout');
 	address("endpoint 'https://localhost:$port', ca_file '$home/cert.pem'",
 		'XX001', 'ca_file: it is trusted, though it is no store');
 	kill 'TERM', $tls;

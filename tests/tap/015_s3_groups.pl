@@ -11,10 +11,57 @@ use Time::HiRes qw(sleep time);
 
 plan skip_all => 'no S3 service' unless FmTest::S3::is_there();
 
+# Three sessions whose commits form one batch, led most likely by the first,
+# in a store of its own: they queue behind a leader whose upload hangs, and
+# which is terminated once the plan for the batch is set.
+sub make_batch
+{
+	my ($name, $control, $node, @plan) = @_;
+	my $proxy = FmTest::S3->proxy;
+	my $first = connect_to($node);
+	my @members = map { connect_to($node) } 1 .. 3;
+	my $uploads = 1 + grep { m{ stall .*runs} } @plan;
+	my $active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+	  . "AND wait_event_type = 'Extension' AND query LIKE 'INSERT INTO $name %'";
+
+	$proxy->make_server($control, $name, FmTest::S3::new_prefix(),
+		request_timeout => '2s');
+	$control->run("CREATE FOREIGN TABLE $name (k int NOT NULL, v int) SERVER $name OPTIONS (key 'k')");
+	$control->run("INSERT INTO $name VALUES (-$_, 0)") for 1 .. 2;
+	$proxy->plan('1+ stall ^PUT .*/runs/');
+	$first->send("INSERT INTO $name VALUES (0, 0)");
+	wait_for(sub { $proxy->has_acted }) or die 'the upload does not hang';
+	for my $n (0 .. 2)
+	{
+		$members[$n]->send("INSERT INTO $name VALUES ($n + 1, 0)");
+		wait_for(sub { $control->value($active) == $n + 2 });
+		sleep 0.3;
+	}
+	$proxy->plan(@plan);
+	$control->run('SELECT pg_terminate_backend(' . $first->pid . ')');
+	$first->result;
+	return { name => $name, proxy => $proxy, members => \@members };
+}
+
+# How it ended for the members.
+sub states
+{
+	my ($batch) = @_;
+
+	return map { $_->{lost} ? 'lost' : $_->{sqlstate} // '00000' }
+	  map { $_->result } @{ $batch->{members} };
+}
+
 my $proxy = FmTest::S3->proxy;
 my $prefix = FmTest::S3::new_prefix();
 my $node = start_node('groups');
 my $session = connect_to($node);
+
+# The leader of a batch cannot find out for 30 seconds whether its HEAD was
+# published: it was, or was not.  What comes of that is seen further below.
+my %in_doubt = map { $_ => make_batch("doubt_$_", $session, $node,
+		'1 ' . ($_ eq 'yes' ? 'lose' : 'status:503') . ' ^PUT .*/HEAD',
+		'1+ status:403:AccessDenied ^GET .*/HEAD') } 'yes', 'no';
 
 $proxy->make_server($session, 's', $prefix);
 $session->run("CREATE FOREIGN TABLE t (k int NOT NULL, v int) SERVER s OPTIONS (key 'k')");
@@ -118,6 +165,76 @@ is($session->value('SELECT count(*) FROM t WHERE k BETWEEN 30000 AND 30015'), 15
 }
 $proxy->plan;
 
+# The leader is terminated while its HEAD is on the way, and is applied.
+{
+	my $batch = make_batch('terminated', $session, $node, '1 hang ^PUT .*/HEAD');
+	wait_for(sub { $batch->{proxy}->has_acted });
+	$session->run('SELECT pg_terminate_backend(' . $batch->{members}[0]->pid . ')');
+	my @states = states($batch);
+	is("@states[1, 2]", '00000 00000', 'leader terminated after HEAD was sent: the others commit');
+	like($states[0], qr/^(00000|lost|57P01)$/, 'and it ends');
+	is($session->value('SELECT count(*) FROM terminated WHERE k > 0'), 3, 'all rows are there');
+}
+
+# A member leaves while the leader's upload hangs.
+{
+	my $batch = make_batch('departed', $session, $node, '1 stall ^PUT .*/runs/');
+	wait_for(sub { $batch->{proxy}->has_acted });
+	$batch->{members}[2]->cancel;
+	my @states = states($batch);
+	is("@states", '00000 00000 57014', 'a member is cancelled before HEAD is sent');
+	is($session->value('SELECT string_agg(k::text, \' \' ORDER BY k) FROM departed WHERE k > 0'), '1 2',
+		'its row is not there, the others are');
+}
+
+# A cancel while HEAD is on the way comes too late, whatever the answer.
+{
+	my $alone = make_batch('late', $session, $node);
+	states($alone);
+	my $member = $alone->{members}[0];
+	$alone->{proxy}->plan('1 hang ^PUT .*/HEAD');
+	$member->send('INSERT INTO late VALUES (50, 0)');
+	wait_for(sub { $alone->{proxy}->has_acted });
+	$member->cancel;
+	is($member->result->{sqlstate}, undef, 'a cancel after HEAD was sent is too late');
+	is($session->value('SELECT count(*) FROM late WHERE k = 50'), 1, 'the row is there');
+}
+
+# commit_timeout ends every request before HEAD is sent, and the wait in a
+# group's queue, though a request may take ten minutes.
+{
+	my $patient = FmTest::S3->proxy;
+	my ($hurried, $leader) = map { connect_to($node) } 1 .. 2;
+
+	$patient->make_server($session, 'patient', FmTest::S3::new_prefix(),
+		request_timeout => '10min', retry_timeout => '1h');
+	$session->run("CREATE FOREIGN TABLE patient (k int NOT NULL, v int) SERVER patient OPTIONS (key 'k')");
+	$session->run('INSERT INTO patient VALUES (1, 0)');
+	$hurried->run("SET fusio_manifest.commit_timeout = '500ms'");
+	for my $case ([ 'INSERT INTO patient VALUES (2, 0)', '^PUT .*/runs/' ],
+		[ 'TRUNCATE patient', '^GET .*/HEAD' ])
+	{
+		my ($change, $requests) = @$case;
+
+		$hurried->run("BEGIN; $change");
+		$patient->plan("1+ stall $requests");
+		$hurried->send('COMMIT');
+		ok($hurried->is_ready(60), "$change: commit_timeout ends a request");
+		is($hurried->result->{sqlstate}, '57014', 'it is a timeout');
+		$patient->plan;
+	}
+	$patient->plan('1+ stall ^PUT .*/runs/');
+	$leader->send('INSERT INTO patient VALUES (3, 0)');
+	wait_for(sub { $patient->has_acted });
+	is($hurried->sqlstate('INSERT INTO patient VALUES (4, 0)'), '57014',
+		'commit_timeout ends the wait for a leader');
+	ok(!$leader->is_ready(0), 'who hangs still');
+	$session->run('SELECT pg_terminate_backend(' . $leader->pid . ')');
+	$leader->result;
+	$patient->plan;
+	is($session->value('SELECT count(*) FROM patient'), 1, 'nothing else is there');
+}
+
 # Transfers between accounts, from two clusters, in batches and alone.
 my $second = start_node('groups_second');
 my $far = connect_to($second);
@@ -175,6 +292,28 @@ is($reader->value('SELECT count(*) FROM t WHERE k = 50000'), 1,
 $far->run('INSERT INTO t VALUES (50001, 0)');
 is($reader->value('SELECT count(*) FROM t WHERE k = 50001'), 0,
 	'what another commits, when it must be');
+is(connect_to($node)->value('SELECT count(*) FROM t WHERE k = 50001'), 1,
+	'a session that begins now has to ask');
+$proxy->plan;
+is($reader->value('SELECT count(*) FROM t WHERE k = 50001'), 0,
+	'which is no reason for others to ask');
+is((grep { m{/HEAD } } $proxy->log), 0, 'and they do not');
+
+# The leaders that do not know give up; another member goes on.
+for my $published ('yes', 'no')
+{
+	my $batch = $in_doubt{$published};
+	my ($name, $members) = @{$batch}{ 'name', 'members' };
+
+	wait_for(sub { grep { $_->is_ready(0) } @$members }, 60);
+	$batch->{proxy}->plan;
+	is(join(' ', sort(states($batch))), '00000 00000 40003',
+		"published: $published: only the leader does not know");
+	is($session->value("SELECT count(*) FROM $name WHERE k > 0"), 3, 'all rows are there once');
+	is($session->value("SELECT max(jsonb_array_length(r->'members')) FROM jsonb_array_elements(fusio_manifest_head('$name')->'log') r"),
+		3, 'it was one batch');
+	is($session->value("SELECT fusio_manifest_head('$name')->'version'"), 3, 'published once');
+}
 
 $second->stop;
 $node->stop;

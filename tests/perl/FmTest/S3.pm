@@ -30,6 +30,50 @@ sub new_prefix
 	return sprintf 'tap/%d/%d/%d', $$, time, ++$prefixes;
 }
 
+sub _curl
+{
+	my ($name, @arg) = @_;
+
+	open my $out, '-|:raw', 'curl', '-sS', '-f', '--noproxy', '*',
+	  '--aws-sigv4', 'aws:amz:us-east-1:s3', '--user', "$ENV{S3_KEY}:$ENV{S3_SECRET}",
+	  '-H', 'x-amz-content-sha256: UNSIGNED-PAYLOAD', @arg,
+	  "$ENV{S3_ENDPOINT}/$ENV{S3_BUCKET}/$name" or die "could not run curl: $!";
+	local $/;
+	my $answer = <$out>;
+	close $out or die "curl failed: $?";
+	return $answer // '';
+}
+
+# An object of the bucket, whatever the extension thinks of it.
+sub get_object { return _curl($_[0]); }
+
+sub put_object
+{
+	my ($name, $bytes) = @_;
+	my $path = PostgreSQL::Test::Utils::tempdir . '/object';
+
+	open my $file, '>:raw', $path or die "$path: $!";
+	print $file $bytes;
+	close $file or die "$path: $!";
+	_curl($name, '-T', $path);
+	return;
+}
+
+sub delete_object
+{
+	_curl($_[0], '-X', 'DELETE');
+	return;
+}
+
+# The name of a run's object, from its id as SQL shows it.
+sub run_name
+{
+	my ($id) = @_;
+
+	$id =~ tr/-//d;
+	return 'runs/' . substr($id, 0, 2) . "/$id.run";
+}
+
 sub proxy
 {
 	my ($class) = @_;

@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * swap.c
+ *	  The next HEAD: one record more in the log, and the compare-and-swap.
+ *
+ * Records that HEAD has no room for move to log pages, of which it lists the
+ * last MAX_LOG_PAGES; the log floor follows the oldest.
+ *
+ * A swap whose outcome is not known is reported as such (40003), never
+ * guessed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "manifest/log_walk.h"
+#include "manifest/outcome.h"
+#include "manifest/page_io.h"
+#include "manifest/swap.h"
+#include "objstore/pg_alloc.h"
+#include "objstore/pg_status.h"
+
+#define MAX_LOG_PAGES 128		/* 8192 commits */
+
+/* The id of this backend, as the writer of records. */
+static const FmId *
+writer_id(void)
+{
+	static FmId id;
+	static bool made = false;
+
+	if (!made)
+	{
+		id = fm_new_id();
+		made = true;
+	}
+	return &id;
+}
+
+FmCommitRecord
+fm_swap_next_record(FmStore *store, const FmHead *head, const FmId *commit_id)
+{
+	FmCommitRecord record;
+
+	memset(&record, 0, sizeof(record));
+	record.version = head->version + 1;
+	record.commit_id = *commit_id;
+	record.previous = head->commit_id;
+	record.store_time = store->ops->now(store);
+	if (head->nrecords > 0)
+		record.store_time = Max(record.store_time,
+								head->records[head->nrecords - 1].store_time);
+	record.writer = *writer_id();
+	return record;
+}
+
+static FmPageRef
+write_log_page(FmStore *store, const FmHead *state,
+			   const FmCommitRecord *records, uint32 n)
+{
+	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
+	FmHead		bare = *state;
+	FmId		id = fm_new_id();
+	FmPageRef	ref;
+	FmBuf		buf;
+
+	bare.nrecords = 0;
+	bare.nlog_pages = 0;
+	fm_buf_init(&buf, &alloc);
+	fm_check_status(fm_log_page_encode(&bare, records, n, &id, &buf, &ref),
+					"log page");
+	fm_page_write(store, &id, fm_buf_slice(&buf));
+	fm_buf_free(&buf);
+	return ref;
+}
+
+/*
+ * Moves the log tail of the HEAD that is to be replaced to a page.  Two pages
+ * take the place of the last one, which has a state and no records: the same
+ * state with the tail, and the state after it.
+ */
+static void
+move_log_tail(FmManifest *manifest, FmHead *head)
+{
+	const FmHead *old = manifest->head;
+	FmStore    *store = manifest->store;
+	uint32		kept = old->nlog_pages > 0 ? old->nlog_pages - 1 : 0;
+	uint32		dropped = 0;
+	FmHead		first;
+	FmHead	   *before = &first;
+	FmPageRef  *pages;
+
+	if (old->nlog_pages > 0)
+		before = fm_log_page_state(manifest, &old->log_pages[kept]);
+	else
+	{
+		/* All commits of the store are in its tail. */
+		first = *old;
+		first.version = old->records[0].version - 1;
+		first.commit_id = old->records[0].previous;
+		first.ntables = 0;
+		first.next_table_id = 1;
+		first.log_floor = first.version;
+	}
+	if (kept + 2 > MAX_LOG_PAGES)
+		dropped = kept + 2 - MAX_LOG_PAGES;
+	pages = palloc(sizeof(FmPageRef) * (kept + 2));
+	if (kept > dropped)
+		memcpy(pages, old->log_pages + dropped,
+			   sizeof(FmPageRef) * (kept - dropped));
+	head->nlog_pages = kept - dropped;
+	head->log_pages = pages;
+	pages[head->nlog_pages++] = write_log_page(store, before, old->records,
+											   old->nrecords);
+	pages[head->nlog_pages++] = write_log_page(store, old, NULL, 0);
+	if (dropped > 0)
+		head->log_floor = pages[0].first_version - 1;
+	head->nrecords = 0;
+}
+
+/* Was it applied, though the answer did not say so?  Raises 40003. */
+static bool
+resolve_swap(FmStore *store, const FmHeadIdentity *expected,
+			 const FmId *commit_id, FmSlice bytes)
+{
+	const char *problem;
+	FmOutcome	outcome;
+
+	HOLD_INTERRUPTS();
+	outcome = fm_outcome_find(store, expected, commit_id, bytes, &problem);
+	if (outcome == FM_OUTCOME_UNKNOWN)
+		fm_outcome_raise_unknown(commit_id, problem);
+	RESUME_INTERRUPTS();
+	return outcome == FM_OUTCOME_APPLIED;
+}
+
+FmSwapResult
+fm_swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
+			 TimestampTz deadline, FmCommitRequest *request)
+{
+	FmStore    *store = manifest->store;
+	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
+	FmHeadIdentity expected;
+	FmCommitRecord *records;
+	bool		applied;
+	FmBuf		buf;
+
+	if (head->nrecords >= FM_LOG_TAIL_MAX)
+		move_log_tail(manifest, head);
+	records = palloc(sizeof(FmCommitRecord) * (head->nrecords + 1));
+	if (head->nrecords > 0)
+		memcpy(records, head->records,
+			   sizeof(FmCommitRecord) * head->nrecords);
+	records[head->nrecords++] = *record;
+	head->records = records;
+	head->version = record->version;
+	head->commit_id = record->commit_id;
+
+	fm_buf_init(&buf, &alloc);
+	fm_check_status(fm_head_encode(head, &buf), "HEAD");
+	expected.store_id = manifest->head->store_id;
+	expected.incarnation = manifest->head->incarnation;
+	expected.version = manifest->head->version;
+	expected.commit_id = manifest->head->commit_id;
+	if (request != NULL && request->sending != NULL &&
+		!request->sending(request, &expected, fm_buf_slice(&buf)))
+		return FM_SWAP_GIVEN_UP;
+	switch (store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
+								 deadline))
+	{
+		case FM_CAS_APPLIED:
+			fm_manifest_note_published(store, head);
+			return FM_SWAPPED;
+		case FM_CAS_LOST:
+			return FM_SWAP_LOST;
+		case FM_CAS_NOT_DURABLE:
+			fm_outcome_raise_unknown(&record->commit_id,
+									 "HEAD was replaced, but it is not known to be durable.");
+			break;
+		case FM_CAS_UNKNOWN:
+			break;
+	}
+	if (request != NULL)
+		request->in_doubt = true;
+	applied = resolve_swap(store, &expected, &record->commit_id,
+						   fm_buf_slice(&buf));
+	if (request != NULL)
+		request->in_doubt = false;
+	if (applied)
+		fm_manifest_note_published(store, head);
+	return applied ? FM_SWAPPED : FM_SWAP_LOST;
+}
