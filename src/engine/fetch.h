@@ -31,6 +31,7 @@ typedef struct FmFetch
 	uint64		version;		/* of HEAD: to tell "snapshot too old" */
 	bool		use;			/* count hits for the clock: not full scans */
 	FmStage    *stage;			/* is asked before the store; NULL: none */
+	int			nbeside;		/* other scans that read ahead meanwhile */
 } FmFetch;
 
 /* Reads ranges from the store, and counts that; the results are the ranges'. */

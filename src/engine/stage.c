@@ -261,6 +261,13 @@ fm_stage_finish(FmFetch *fetch, FmStage *stage)
 }
 
 bool
+fm_stage_has_come(FmFetch *fetch, FmStage *stage)
+{
+	return stage->pending == NULL ||
+		fetch->store->ops->poll_read(stage->pending);
+}
+
+bool
 fm_stage_awaits(const FmStage *stage, const FmRunDesc *run, uint64 offset,
 				uint64 size)
 {

@@ -222,26 +222,43 @@ read_missing(HeadEntry *entry)
 
 	/* Whoever published one meanwhile has made the place not empty. */
 	if (!store->ops->is_empty(store) &&
-		store->ops->read_head(store, &entry->tag, &bytes) != FM_HEAD_READ)
+		store->ops->read_head(store, &entry->tag, NULL, &bytes) != FM_HEAD_READ)
 		raise_no_head(store);
 	if (bytes.len == 0 && entry->tag != NULL)
 		raise_no_head(store);
 	return fm_manifest_from_bytes(store, bytes);
 }
 
-FmManifest *
-fm_manifest_acquire(FmStore *store)
+/* The store's entry, whose tag is that of what was read last. */
+static HeadEntry *
+find_tagged_entry(FmStore *store)
 {
 	HeadEntry  *entry = find_entry(store);
-	FmManifest *manifest = NULL;
-	FmSlice		bytes = {NULL, 0};
 
 	if (!entry->tag_is_of_last && entry->tag != NULL)
 	{
 		store->ops->free_tag(store, entry->tag);
 		entry->tag = NULL;
 	}
-	switch (store->ops->read_head(store, &entry->tag, &bytes))
+	return entry;
+}
+
+FmPendingHead *
+fm_manifest_start(FmStore *store)
+{
+	if (store->ops->start_head == NULL)
+		return NULL;
+	return store->ops->start_head(store, find_tagged_entry(store)->tag);
+}
+
+FmManifest *
+fm_manifest_acquire(FmStore *store, FmPendingHead *started)
+{
+	HeadEntry  *entry = find_tagged_entry(store);
+	FmManifest *manifest = NULL;
+	FmSlice		bytes = {NULL, 0};
+
+	switch (store->ops->read_head(store, &entry->tag, started, &bytes))
 	{
 		case FM_HEAD_UNCHANGED:
 			entry->used = true;
@@ -274,7 +291,7 @@ fm_manifest_acquire(FmStore *store)
 FmManifest *
 fm_manifest_current(FmStore *store)
 {
-	FmManifest *manifest = fm_manifest_acquire(store);
+	FmManifest *manifest = fm_manifest_acquire(store, NULL);
 
 	fm_manifest_release_with(manifest, CurrentMemoryContext);
 	return manifest;
@@ -439,7 +456,7 @@ fm_manifest_create_head(FmStore *store, TimestampTz deadline)
 
 	for (i = 0; i < CREATE_TRIES; i++)
 	{
-		FmManifest *manifest = fm_manifest_acquire(store);
+		FmManifest *manifest = fm_manifest_acquire(store, NULL);
 		bool		exists = manifest->exists;
 
 		fm_manifest_release(manifest);

@@ -113,4 +113,27 @@ extern FmHttpBatch *fm_http_start(FmHttpRequest **requests, int n,
 								  const FmHttpOptions *options);
 extern void fm_http_wait(FmHttpBatch *batch);
 
+/*
+ * For who has other things to wait for.  fm_http_poll does what can be done
+ * now, for all batches, and says whether every request of this one has an
+ * outcome.
+ */
+extern bool fm_http_poll(FmHttpBatch *batch);
+
+/* Are there descriptors that fm_http_descriptor returns? */
+#ifdef __linux__
+#define FM_HTTP_HAS_DESCRIPTOR true
+#else
+#define FM_HTTP_HAS_DESCRIPTOR false
+#endif
+
+/*
+ * The descriptor that can be read once there is something to poll for: the
+ * same for all batches, and to be asked for each time, after the polls.  One
+ * who is about to wait for several batches asks "anew" for the first only.
+ * fm_http_wake ends the wait that is about to begin.
+ */
+extern int	fm_http_descriptor(bool anew);
+extern void fm_http_wake(void);
+
 #endif							/* FM_HTTP_H */

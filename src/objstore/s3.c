@@ -175,6 +175,12 @@ s3_start_read(FmStore *base, FmReadRange *ranges, int n)
 	return pending;
 }
 
+static bool
+s3_poll_read(FmPendingRead *pending)
+{
+	return fm_http_poll(pending->batch);
+}
+
 /* How often it was sent in the end. */
 static int
 count_sent(const FmS3Request *request)
@@ -304,12 +310,15 @@ s3_options_changed(FmStore *base)
 static const FmStoreOps s3_ops = {
 	.read = s3_read,
 	.start_read = s3_start_read,
+	.poll_read = s3_poll_read,
 	.finish_read = s3_finish_read,
 	.create = fm_s3_create_object,
 	.append = fm_s3_append,
 	.finish = fm_s3_finish,
 	.abandon = fm_s3_abandon,
 	.read_head = fm_s3_read_head,
+	.start_head = fm_s3_start_head,
+	.poll_head = fm_s3_poll_head,
 	.free_tag = fm_s3_free_tag,
 	.cas_head = fm_s3_cas_head,
 	.swapped_etag = fm_s3_swapped_etag,

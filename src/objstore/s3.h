@@ -158,7 +158,10 @@ extern FmStore *fm_s3_create(const char *location, MemoryContext context);
 
 /* s3_head.c */
 extern FmHeadReadResult fm_s3_read_head(FmStore *store, FmHeadTag **tag,
+										FmPendingHead *started,
 										FmSlice *bytes);
+extern FmPendingHead *fm_s3_start_head(FmStore *store, const FmHeadTag *tag);
+extern bool fm_s3_poll_head(FmPendingHead *pending);
 extern void fm_s3_swapped_etag(FmStore *store, char etag[FM_ETAG_SIZE]);
 extern void fm_s3_learn_head(FmStore *store, const FmHeadIdentity *identity,
 							 const char *etag);

@@ -25,6 +25,15 @@ struct FmHeadTag
 	bool		identified;
 };
 
+struct FmPendingHead
+{
+	FmS3Request request;
+	char		etag[FM_ETAG_SIZE]; /* of the tag, "": none */
+	int64		asked_us;
+	uint64		epoch;
+	FmHttpBatch *batch;
+};
+
 static FmSlice
 copy_bytes(const uint8 *bytes, Size size)
 {
@@ -53,33 +62,78 @@ is_fresh(const FmS3Store *store)
 		(int64) store->base.options.max_staleness_ms * 1000;
 }
 
-FmHeadReadResult
-fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
+/* A request for HEAD, whose bytes come to dest; palloc'd. */
+static FmPendingHead *
+prepare_get(FmS3Store *store, const FmHeadTag *tag, uint8 *dest)
+{
+	FmPendingHead *pending = palloc0(sizeof(FmPendingHead));
+	FmS3Request *request = &pending->request;
+
+	request->method = "GET";
+	request->name = "HEAD";
+	if (tag != NULL && tag->etag[0] != '\0')
+	{
+		strlcpy(pending->etag, tag->etag, sizeof(pending->etag));
+		fm_s3_add_header(request, "if-none-match", pending->etag);
+	}
+	request->http.dest = dest;
+	request->http.dest_size = FM_HEAD_MAX_SIZE;
+	pending->asked_us = fm_monotonic_us();
+	pending->epoch = fm_head_epoch(store->base.options.location);
+	return pending;
+}
+
+FmPendingHead *
+fm_s3_start_head(FmStore *base, const FmHeadTag *tag)
 {
 	FmS3Store  *store = (FmS3Store *) base;
+	FmPendingHead *pending;
+
+	if (tag != NULL && is_fresh(store))
+		return NULL;
+	pending = prepare_get(store, tag, palloc(FM_HEAD_MAX_SIZE));
+	pending->batch = fm_s3_start(store, &pending->request, 1,
+								 FM_WAIT_HEAD_READ);
+	return pending;
+}
+
+bool
+fm_s3_poll_head(FmPendingHead *pending)
+{
+	return fm_http_poll(pending->batch);
+}
+
+FmHeadReadResult
+fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
+				FmSlice *bytes)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	FmPendingHead *asked = started;
 	FmS3Request *request;
 	FmHttpRequest *http;
 	FmHeadReadResult result = FM_HEAD_READ;
-	int64		asked_us;
-	uint64		epoch;
 	FmFault		fault;
 
 	if (*tag != NULL && is_fresh(store))
 		return FM_HEAD_UNCHANGED;
-	if (store->head_buffer == NULL)
-		store->head_buffer = MemoryContextAlloc(base->context,
-												FM_HEAD_MAX_SIZE);
-	request = palloc0(sizeof(FmS3Request));
+
+	/* What was asked with another tag tells nothing about this one. */
+	if (started != NULL &&
+		strcmp(started->etag, *tag == NULL ? "" : (*tag)->etag) != 0)
+		asked = NULL;
+	if (asked == NULL)
+	{
+		if (store->head_buffer == NULL)
+			store->head_buffer = MemoryContextAlloc(base->context,
+													FM_HEAD_MAX_SIZE);
+		asked = prepare_get(store, *tag, store->head_buffer);
+	}
+	else
+		fm_http_wait(asked->batch);
+	request = &asked->request;
 	http = &request->http;
-	request->method = "GET";
-	request->name = "HEAD";
-	if (*tag != NULL && (*tag)->etag[0] != '\0')
-		fm_s3_add_header(request, "if-none-match", (*tag)->etag);
-	http->dest = store->head_buffer;
-	http->dest_size = FM_HEAD_MAX_SIZE;
-	asked_us = fm_monotonic_us();
-	epoch = fm_head_epoch(base->options.location);
-	fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
+	if (asked != started || !fm_s3_is_settled(store, request))
+		fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
 	switch (http->status)
 	{
 		case 200:
@@ -89,18 +143,18 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 						 "it is larger than a HEAD can be", 0);
 				fm_raise_head_fault(base, &fault);
 			}
-			*bytes = copy_bytes(store->head_buffer, http->received);
+			*bytes = copy_bytes(http->dest, http->received);
 			if (*tag == NULL)
 				*tag = MemoryContextAllocZero(base->context,
 											  sizeof(FmHeadTag));
 			strlcpy((*tag)->etag, http->etag, sizeof((*tag)->etag));
 			(*tag)->identified = http->etag[0] != '\0' &&
 				fm_head_identify(*bytes, &(*tag)->identity, NULL) == FM_OK;
-			note_head(store, *tag, asked_us);
+			note_head(store, *tag, asked->asked_us);
 			break;
 		case 304:
 			result = FM_HEAD_UNCHANGED;
-			note_head(store, *tag, asked_us);
+			note_head(store, *tag, asked->asked_us);
 			break;
 		case 404:
 			if (strcmp(request->code, "NoSuchBucket") == 0)
@@ -116,8 +170,9 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
 		default:
 			fm_s3_raise(store, request, "read HEAD");
 	}
-	store->head_epoch = epoch;
-	pfree(request);
+	store->head_epoch = asked->epoch;
+	if (asked != started)
+		pfree(asked);
 	return result;
 }
 
