@@ -25,6 +25,7 @@
 
 #include "fdw/fdw.h"
 #include "fdw/scan_state.h"
+#include "objstore/clock.h"
 #include "objstore/http.h"
 
 #define MAX_RUNNING 32			/* scans of an Append at a time */
@@ -32,7 +33,7 @@
 
 /* The scan of an Append's child number i; NULL if it is not one of ours. */
 static ForeignScanState *
-scan_of_child(const AppendState * append, int i)
+scan_of_child(const AppendState *append, int i)
 {
 	PlanState  *child = append->as_asyncrequests[i]->requestee;
 	ForeignScanState *node;
@@ -46,7 +47,7 @@ scan_of_child(const AppendState * append, int i)
 
 /* Is it running, or may it begin to? */
 static bool
-may_run(AsyncRequest * areq)
+may_run(AsyncRequest *areq)
 {
 	AppendState *append = castNode(AppendState, areq->requestor);
 	FmScanState *scan = ((ForeignScanState *) areq->requestee)->fdw_state;
@@ -71,15 +72,30 @@ may_run(AsyncRequest * areq)
 
 /* Can the scan hand over a row, or its end? */
 static bool
-is_ready(AsyncRequest * areq)
+is_ready(AsyncRequest *areq)
 {
 	return may_run(areq) &&
 		fm_scan_advance((ForeignScanState *) areq->requestee);
 }
 
+/* For the time that EXPLAIN shows. */
+static void
+note_wait(FmScanState *scan)
+{
+	if (scan->waits == (scan->waits_since_us != 0))
+		return;
+	if (scan->waits)
+		scan->waits_since_us = fm_monotonic_us();
+	else
+	{
+		scan->stats.wait_us += fm_monotonic_us() - scan->waits_since_us;
+		scan->waits_since_us = 0;
+	}
+}
+
 /* Answers a request: with a row, with the end, or that it is pending. */
 static void
-answer(AsyncRequest * areq)
+answer(AsyncRequest *areq)
 {
 	ForeignScanState *node = castNode(ForeignScanState, areq->requestee);
 	FmScanState *scan = node->fdw_state;
@@ -91,6 +107,7 @@ answer(AsyncRequest * areq)
 		return;
 	}
 	slot = node->ss.ps.ExecProcNodeReal(&node->ss.ps);
+	note_wait(scan);
 	if (!TupIsNull(slot))
 		ExecAsyncRequestDone(areq, slot);
 	else if (scan->waits)
@@ -104,7 +121,7 @@ answer(AsyncRequest * areq)
 
 /* Lets pending scans go on, that nobody asks while others have rows. */
 static void
-look_after_others(const AppendState * append)
+look_after_others(const AppendState *append)
 {
 	int			i = -1;
 
@@ -118,7 +135,7 @@ look_after_others(const AppendState * append)
 
 /* Is no scan of ours, of those before it, pending? */
 static bool
-is_first_pending(AsyncRequest * areq)
+is_first_pending(AsyncRequest *areq)
 {
 	AppendState *append = castNode(AppendState, areq->requestor);
 	int			i = -1;
@@ -140,7 +157,7 @@ fmIsForeignPathAsyncCapable(ForeignPath *path)
 }
 
 void
-fmForeignAsyncRequest(AsyncRequest * areq)
+fmForeignAsyncRequest(AsyncRequest *areq)
 {
 	ForeignScanState *node = castNode(ForeignScanState, areq->requestee);
 	FmScanState *scan = node->fdw_state;
@@ -151,7 +168,7 @@ fmForeignAsyncRequest(AsyncRequest * areq)
 }
 
 void
-fmForeignAsyncConfigureWait(AsyncRequest * areq)
+fmForeignAsyncConfigureWait(AsyncRequest *areq)
 {
 	AppendState *append = castNode(AppendState, areq->requestor);
 	bool		first = is_first_pending(areq);
@@ -176,7 +193,7 @@ fmForeignAsyncConfigureWait(AsyncRequest * areq)
 }
 
 void
-fmForeignAsyncNotify(AsyncRequest * areq)
+fmForeignAsyncNotify(AsyncRequest *areq)
 {
 	answer(areq);
 }

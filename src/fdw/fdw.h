@@ -54,9 +54,9 @@ extern bool fm_scan_advance(ForeignScanState *node);
 
 /* async.c */
 extern bool fmIsForeignPathAsyncCapable(ForeignPath *path);
-extern void fmForeignAsyncRequest(AsyncRequest * areq);
-extern void fmForeignAsyncConfigureWait(AsyncRequest * areq);
-extern void fmForeignAsyncNotify(AsyncRequest * areq);
+extern void fmForeignAsyncRequest(AsyncRequest *areq);
+extern void fmForeignAsyncConfigureWait(AsyncRequest *areq);
+extern void fmForeignAsyncNotify(AsyncRequest *areq);
 
 /* What a running scan has counted; NULL before it runs. */
 extern const FmStats *fm_scan_stats(ForeignScanState *node);

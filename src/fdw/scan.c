@@ -166,6 +166,7 @@ reset_scan(FmScanState *scan)
 		fm_lookup_give_up(scan->lookup);
 	scan->mode = SCAN_NOT_STARTED;
 	scan->running = false;
+	scan->waits_since_us = 0;
 }
 
 /* scan->key is the one key to look up. */

@@ -65,6 +65,7 @@ typedef struct FmScanState
 	bool		waits;			/* so there was no row, but may be later */
 	bool		running;		/* between its first request and its end */
 	uint32		nrequests;		/* asynchronous ones */
+	int64		waits_since_us; /* monotonic; 0: it does not */
 
 	int			nconditions;
 	ScanCondition *conditions;

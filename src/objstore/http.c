@@ -389,6 +389,7 @@ start(Transfer *transfer, const FmHttpOptions *options)
 
 	transfer->easy = take_handle();
 	nflying++;
+	transfer->batch->options.pace->flying++;
 	ReserveExternalFD();
 	set_up(transfer, options);
 	transfer->answered = false;
@@ -420,6 +421,7 @@ stop(Transfer *transfer, bool keep_handle)
 		curl_easy_cleanup(transfer->easy);
 	unblock_signals();
 	nflying--;
+	transfer->batch->options.pace->flying--;
 	ReleaseExternalFD();
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
@@ -504,7 +506,10 @@ settle(Transfer *transfer)
 	transfer->batch->done++;
 }
 
-/* Takes what has ended, of whatever batch. */
+/*
+ * Takes what has ended, of whatever batch.  Who is about to wait for its
+ * sockets, which will not tell of it any more, is woken.
+ */
 static void
 take_finished(void)
 {
@@ -523,6 +528,7 @@ take_finished(void)
 		note_outcome(transfer, message->data.result);
 		stop(transfer, true);
 		settle(transfer);
+		fm_http_wake();
 	}
 }
 
@@ -579,16 +585,23 @@ wait_and_act(long left_ms, uint32 wait_event)
 	}
 }
 
-/* Starts as many as may be in flight, and one in any case. */
-static void
-start_more(FmHttpBatch *batch)
+/* May a request of a batch be started?  One in any case. */
+static bool
+may_start(const FmHttpBatch *batch)
 {
 	int			max_parallel = Min(Max(batch->options.max_parallel, 1),
 								   FM_HTTP_MAX_PARALLEL);
 
-	while (batch->started < batch->n &&
-		   batch->started - batch->done <
-		   (nflying < FM_HTTP_MAX_PARALLEL ? max_parallel : 1))
+	return batch->started == batch->done ||
+		(batch->options.pace->flying < max_parallel &&
+		 nflying < FM_HTTP_MAX_PARALLEL);
+}
+
+/* Starts as many as may be in flight. */
+static void
+start_more(FmHttpBatch *batch)
+{
+	while (batch->started < batch->n && may_start(batch))
 	{
 		FmHttpPace *pace = batch->options.pace;
 

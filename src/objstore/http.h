@@ -76,6 +76,7 @@ typedef struct FmHttpPace
 	double		mean_us;
 	double		deviation_us;
 	double		credit;			/* requests that may be sent twice */
+	int			flying;			/* requests, of all batches */
 } FmHttpPace;
 
 /* What all requests of a call have in common. */
@@ -83,7 +84,8 @@ typedef struct FmHttpOptions
 {
 	int			connect_timeout_ms;
 	const char *ca_file;		/* NULL: libcurl's own */
-	int			max_parallel;	/* requests in flight */
+	int			max_parallel;	/* requests in flight, of all batches with
+								 * this pace, but that each has one */
 	uint32		wait_event;
 	FmHttpPace *pace;			/* outlives the call */
 } FmHttpOptions;

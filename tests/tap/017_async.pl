@@ -175,6 +175,21 @@ for my $pair ([ 'p', 'n' ], [ 'mixed', 'nmixed' ])
 	}
 }
 $session->run('RESET enable_hashjoin; RESET enable_async_append');
+is(count_of(explained(sprintf($_, 'p')), 'Async'), 4, 'asynchronous with parameters')
+  for @queries[8 .. 10];
+
+# A row of another table that has changed is checked again.
+{
+	my $other = connect_to($node);
+
+	$other->run('BEGIN; UPDATE o SET i = i + 1000 WHERE i = 1');
+	$session->send('UPDATE o SET i = o.i + p.g FROM p WHERE p.k = o.k AND p.v IS NOT NULL');
+	ok(wait_for(sub { $other->value("SELECT count(*) FROM pg_locks WHERE NOT granted") }),
+		'an update waits for a row');
+	$other->run('COMMIT');
+	is($session->result->{tags}[0], 'UPDATE 60', 'and goes on');
+	is($session->value('SELECT max(i) FROM o'), 1001 + 997 % 100, 'with what the row is then');
+}
 
 # Partitions that are pruned when it runs are not even asked for HEAD.
 $session->run('SET plan_cache_mode = force_generic_plan');
@@ -242,6 +257,9 @@ is_deeply($session->run($all)->{rows}, $session->run($all =~ s/ p$/ n/r)->{rows}
 	is(count_of($text, 'actual rows=(9999|10000)(?:\.00)? loops=1'), 4, 'rows of all children');
 	is(count_of($text, 'Requests: [1-9]'), 4, 'requests of all children');
 	is(count_of($text, 'Runs Searched: 2'), 4, 'runs of all children');
+	$text = join "\n", map { $_->[0] } @{ $session->run("$forget;
+		EXPLAIN (ANALYZE, VERBOSE, COSTS OFF) SELECT * FROM p")->{rows} };
+	is(count_of($text, 'Waiting Time: (?!0\.000)'), 4, 'waiting of all children');
 }
 
 # Faults of one child: what passes is overcome, what does not is the error
@@ -259,6 +277,7 @@ for my $action ('refuse', 'lose', 'cut', 'short', 'elsewhere', 'whole', 'flip',
 		ok($proxy->has_acted, 'there was a fault');
 	}
 }
+$session->run("ALTER SERVER s2 OPTIONS (SET retry_timeout '500ms')");
 for my $action ('status:404:NoSuchKey', 'status:403:AccessDenied', 'flip', 'status:503:SlowDown')
 {
 	my @state;
