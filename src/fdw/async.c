@@ -189,7 +189,7 @@ fmForeignAsyncConfigureWait(AsyncRequest *areq)
 	else
 		(void) fm_http_descriptor(false);
 	if (ready)
-		fm_http_wake();
+		fm_http_wake(0);
 }
 
 void

@@ -73,6 +73,7 @@ static int	nflying = 0;		/* transfers of all batches */
 /* When libcurl wants to be called anyhow. */
 static bool timer_set = false;
 static int64 timer_end_us;
+static int64 wake_us;			/* of fm_http_wake; it may have passed */
 
 static sigset_t saved_signals;
 
@@ -528,7 +529,7 @@ take_finished(void)
 		note_outcome(transfer, message->data.result);
 		stop(transfer, true);
 		settle(transfer);
-		fm_http_wake();
+		fm_http_wake(0);
 	}
 }
 
@@ -742,14 +743,21 @@ fm_http_descriptor(bool anew)
 	http_init();
 	if (timer_set)
 		at_us = Min(at_us, timer_end_us);
+	if (wake_us > fm_monotonic_us())
+		at_us = Min(at_us, wake_us);
 	fm_http_sockets_set_timer(at_us, anew);
 	return fm_http_sockets_descriptor();
 }
 
 void
-fm_http_wake(void)
+fm_http_wake(int64 at_us)
 {
-	fm_http_sockets_set_timer(fm_monotonic_us(), false);
+	int64		now_us = fm_monotonic_us();
+
+	at_us = Max(at_us, now_us);
+	if (wake_us <= now_us || at_us < wake_us)
+		wake_us = at_us;
+	fm_http_sockets_set_timer(at_us, false);
 }
 
 void

@@ -133,9 +133,10 @@ extern bool fm_http_poll(FmHttpBatch *batch);
  * The descriptor that can be read once there is something to poll for: the
  * same for all batches, and to be asked for each time, after the polls.  One
  * who is about to wait for several batches asks "anew" for the first only.
- * fm_http_wake ends the wait that is about to begin.
+ * fm_http_wake ends the wait that is about to begin at a time, of
+ * fm_monotonic_us; 0: at once.
  */
 extern int	fm_http_descriptor(bool anew);
-extern void fm_http_wake(void);
+extern void fm_http_wake(int64 at_us);
 
 #endif							/* FM_HTTP_H */

@@ -31,7 +31,7 @@ struct FmPendingHead
 	char		etag[FM_ETAG_SIZE]; /* of the tag, "": none */
 	int64		asked_us;
 	uint64		epoch;
-	FmHttpBatch *batch;
+	FmS3Batch  *batch;			/* NULL: not started */
 };
 
 static FmSlice
@@ -92,15 +92,15 @@ fm_s3_start_head(FmStore *base, const FmHeadTag *tag)
 	if (tag != NULL && is_fresh(store))
 		return NULL;
 	pending = prepare_get(store, tag, palloc(FM_HEAD_MAX_SIZE));
-	pending->batch = fm_s3_start(store, &pending->request, 1,
-								 FM_WAIT_HEAD_READ);
+	pending->batch = fm_s3_start_batch(store, &pending->request, 1,
+									   FM_WAIT_HEAD_READ);
 	return pending;
 }
 
 bool
 fm_s3_poll_head(FmPendingHead *pending)
 {
-	return fm_http_poll(pending->batch);
+	return fm_s3_poll_batch(pending->batch);
 }
 
 FmHeadReadResult
@@ -127,13 +127,12 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 			store->head_buffer = MemoryContextAlloc(base->context,
 													FM_HEAD_MAX_SIZE);
 		asked = prepare_get(store, *tag, store->head_buffer);
+		fm_s3_perform(store, &asked->request, 1, FM_WAIT_HEAD_READ);
 	}
 	else
-		fm_http_wait(asked->batch);
+		fm_s3_finish_batch(asked->batch);
 	request = &asked->request;
 	http = &request->http;
-	if (asked != started || !fm_s3_is_settled(store, request))
-		fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
 	switch (http->status)
 	{
 		case 200:

@@ -277,6 +277,27 @@ for my $action ('refuse', 'lose', 'cut', 'short', 'elsewhere', 'whole', 'flip',
 		ok($proxy->has_acted, 'there was a fault');
 	}
 }
+# While one is sent away again and again, the others are read to their end.
+{
+	my $count = sub {
+		scalar grep { m{/runs/} && index($_, "/$prefix[2]/") < 0 } $proxy->log;
+	};
+
+	$session->run("ALTER SERVER s2 OPTIONS (SET retry_timeout '60s')");
+	$session->run($forget);
+	$proxy->plan;
+	$session->run($all);
+	my $expected = $count->();
+	cmp_ok($expected, '>', 6, 'the others take several requests');
+	$session->run($forget);
+	$proxy->plan(map { "$_ status:503:SlowDown ^GET \\S+/$prefix[2]/runs/" } 1 .. 200);
+	$session->send($all);
+	ok(wait_for(sub { $count->() >= $expected }), 'and are read while one is sent away');
+	ok(!$session->is_ready, 'which it still is');
+	$proxy->plan;
+	is_deeply($session->result->{rows}, $session->run($all =~ s/ p$/ n/r)->{rows},
+		'until it is not');
+}
 $session->run("ALTER SERVER s2 OPTIONS (SET retry_timeout '500ms')");
 for my $action ('status:404:NoSuchKey', 'status:403:AccessDenied', 'flip', 'status:503:SlowDown')
 {
