@@ -74,6 +74,7 @@ static int	nflying = 0;		/* transfers of all batches */
 static bool timer_set = false;
 static int64 timer_end_us;
 static int64 wake_us;			/* of fm_http_wake; it may have passed */
+static bool some_ended;			/* since fm_http_descriptor was asked anew */
 
 static sigset_t saved_signals;
 
@@ -507,10 +508,7 @@ settle(Transfer *transfer)
 	transfer->batch->done++;
 }
 
-/*
- * Takes what has ended, of whatever batch.  Who is about to wait for its
- * sockets, which will not tell of it any more, is woken.
- */
+/* Takes what has ended, of whatever batch. */
 static void
 take_finished(void)
 {
@@ -529,7 +527,7 @@ take_finished(void)
 		note_outcome(transfer, message->data.result);
 		stop(transfer, true);
 		settle(transfer);
-		fm_http_wake(0);
+		some_ended = true;
 	}
 }
 
@@ -745,6 +743,12 @@ fm_http_descriptor(bool anew)
 		at_us = Min(at_us, timer_end_us);
 	if (wake_us > fm_monotonic_us())
 		at_us = Min(at_us, wake_us);
+
+	/* Perhaps of a batch that was polled before; no socket will tell. */
+	if (anew)
+		some_ended = false;
+	else if (some_ended)
+		at_us = 0;
 	fm_http_sockets_set_timer(at_us, anew);
 	return fm_http_sockets_descriptor();
 }

@@ -6,7 +6,8 @@
  * On Linux they are in an epoll descriptor, with a timer.  The timer is never
  * read, only set: once its time has come the descriptor stays readable until
  * it is set anew, so that nothing that is done meanwhile takes a wake-up away
- * from who is about to wait.  Elsewhere they are put into a WaitEventSet,
+ * from who is about to wait.  A wait here, which is not concerned, mutes it
+ * until it is set again, anew or not.  Elsewhere they are put into a WaitEventSet,
  * which is made anew when they have changed.
  *
  *-------------------------------------------------------------------------
@@ -55,6 +56,7 @@ act_on_latch(void)
 static int	epoll_fd = -1;
 static int	timer_fd = -1;
 static int64 timer_us;			/* when it goes off, or went off */
+static bool timer_muted;		/* it went off, but does not show */
 static Latch * latch;			/* that wait_set has */
 
 static void
@@ -111,6 +113,18 @@ fm_http_sockets_watch(int fd, uint32 events)
 		 epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+/* Lets the timer go off at a time; 0: never. */
+static void
+start_timer(int64 at_us)
+{
+	struct itimerspec when = {0};
+
+	when.it_value.tv_sec = at_us / 1000000;
+	when.it_value.tv_nsec = at_us % 1000000 * 1000;
+	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+		elog(ERROR, "could not set a timer: %m");
+}
+
 int
 fm_http_sockets_wait(long timeout_ms, uint32 wait_event,
 					 FmReadySocket *ready, int max)
@@ -143,7 +157,14 @@ fm_http_sockets_wait(long timeout_ms, uint32 wait_event,
 	for (i = 0; i < n; i++)
 	{
 		if (events[i].data.fd == timer_fd)
+		{
+			if (timeout_ms > 0)
+			{
+				start_timer(0);
+				timer_muted = true;
+			}
 			continue;
+		}
 		ready[nready].fd = events[i].data.fd;
 		ready[nready].events = 0;
 		if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP))
@@ -164,18 +185,12 @@ fm_http_sockets_descriptor(void)
 void
 fm_http_sockets_set_timer(int64 at_us, bool anew)
 {
-	struct itimerspec when = {0};
-
-	if (!anew && timer_us <= at_us)
+	if (anew || at_us < timer_us)
+		timer_us = at_us;
+	else if (!timer_muted)
 		return;
-	timer_us = at_us;
-
-	/* All zero would switch it off. */
-	at_us = Max(at_us, 1);
-	when.it_value.tv_sec = at_us / 1000000;
-	when.it_value.tv_nsec = at_us % 1000000 * 1000;
-	if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
-		elog(ERROR, "could not set a timer: %m");
+	timer_muted = false;
+	start_timer(Max(timer_us, 1));
 }
 
 #else							/* !__linux__ */

@@ -126,6 +126,27 @@ is($session->sqlstate($all), '57014', 'statement_timeout while all are stalled')
 $session->run('RESET statement_timeout');
 $proxy->plan;
 
+# A scan that waits alone afterwards sleeps, too.
+if (-r "/proc/@{[$session->pid]}/stat")
+{
+	my $ticks = sub {
+		my @stat = split ' ', slurp("/proc/@{[$session->pid]}/stat") =~ s/^.*\) //sr;
+
+		return $stat[11] + $stat[12];
+	};
+
+	$session->run("$all; $forget");
+	$proxy->plan(map { "$_ stall ^GET \\S+/$prefix[1]/runs/" } 1 .. 40);
+	$session->send('SELECT count(*) FROM c1');
+	ok(wait_for(sub { asked(qr/stall/) eq '1' }), 'one scan, stalled');
+	my $before = $ticks->();
+	ok(!$session->is_ready(3), 'for some time');
+	cmp_ok($ticks->() - $before, '<', 20, 'in which it does next to nothing');
+	$session->cancel;
+	$session->result;
+	$proxy->plan;
+}
+
 # What it answers: as the native table, and as without.
 $session->run("CREATE SERVER near FOREIGN DATA WRAPPER fusio_manifest OPTIONS (location 'file://@{[new_directory()]}');
 	CREATE FOREIGN TABLE f ($columns) SERVER near OPTIONS (key 'k');
