@@ -18,33 +18,30 @@
 #include "miscadmin.h"
 
 #include "engine/range_scan.h"
+#include "engine/read_ahead.h"
 #include "engine/stage.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
 /*
- * What is read ahead from a store that is far away, in bytes: the first
- * window of blocks is small, as the scan may end soon, and each that follows
- * is WINDOW_GROWTH times the one before.
+ * What is read ahead from a store that is far away, in bytes.  A scan may end
+ * soon, so it begins with few.
  */
-#define FIRST_WINDOW (16 * 1024)
-#define WINDOW_GROWTH 8
-#define MAX_WINDOW (32 * 1024 * 1024)	/* twice, of all sources of a scan */
-#define MIN_WINDOW (256 * 1024)
-#define WINDOW_OVERLAP (64 * 1024)	/* as large as most blocks, and less than
-									 * MIN_WINDOW */
-#define INDEX_WINDOW (256 * 1024)
+#define FIRST_BLOCKS (16 * 1024)
+#define MOST_BLOCKS (32 * 1024 * 1024)	/* of all sources of a scan */
+#define FEWEST_BLOCKS (256 * 1024)
+#define RUN_BLOCKS (1024 * 1024)	/* of a run scan alone */
+#define FIRST_INDEX (256 * 1024)
+#define MOST_INDEX (512 * 1024)
 
 struct FmRunScan
 {
 	FmMergeSource source;		/* must be first */
 	FmFetch		fetch;			/* of its own: it has its own stages */
 	FmStage    *block_stage;	/* NULL, all: the store is near */
-	FmStage    *next_stage;		/* what follows, while it is being read */
 	FmStage    *index_stage;
-	uint64		window;			/* bytes of blocks to be read ahead next */
-	uint64		max_window;
-	uint64		window_end;		/* where the next one ends, or begins */
+	FmReadAhead *blocks_ahead;
+	FmReadAhead *index_ahead;
 	const FmRunDesc *runs;		/* disjoint, ascending */
 	uint32		nruns;
 	bool		backward;
@@ -84,85 +81,11 @@ current_run(const FmRunScan *scan)
 	return &scan->runs[scan->run_no];
 }
 
-/*
- * Adds a range, of blocks or of partitions, to an empty stage, with what
- * follows it in the scan's direction between first and end.  Returns where it
- * ends in that direction.
- */
-static uint64
-add_window(FmRunScan *scan, FmStage *stage, FmBlockHandle handle,
-		   uint64 first, uint64 end, uint64 window)
-{
-	uint64		from = handle.offset;
-	uint64		to = handle.offset + handle.size;
-
-	fm_stage_reset(stage);
-	if (from < first || to > end)
-		return scan->backward ? first : end;	/* the fetch will tell */
-	if (scan->backward)
-		from = to - Min(Max(window, handle.size), to - first);
-	else
-		to = from + Min(Max(window, handle.size), end - from);
-	fm_stage_add(stage, current_run(scan), from, to - from);
-	return scan->backward ? from : to;
-}
-
-/*
- * Makes sure that a block is staged.  From the second window on the next one
- * is on its way while the scan works on what came before.
- */
-static void
-read_blocks_ahead(FmRunScan *scan, FmBlockHandle handle)
-{
-	const FmRunDesc *run = current_run(scan);
-	FmStage    *stage = scan->next_stage;
-	FmBlockHandle next;
-
-	if (fm_stage_find(scan->block_stage, run, handle.offset,
-					  handle.size) != NULL)
-		return;
-	if (fm_stage_awaits(stage, run, handle.offset, handle.size))
-	{
-		scan->next_stage = scan->block_stage;
-		scan->block_stage = stage;
-		fm_stage_finish(&scan->fetch, stage);
-	}
-	else
-	{
-		scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
-		scan->window_end = add_window(scan, scan->block_stage, handle, 0,
-									  run->meta_offset, scan->window);
-		fm_stage_read(&scan->fetch, &scan->block_stage, 1);
-	}
-	fm_stage_reset(scan->next_stage);
-	if (scan->window < MIN_WINDOW ||
-		scan->window_end == (scan->backward ? 0 : run->meta_offset))
-		return;
-
-	/* A block that this window has cut is whole in the next. */
-	next.offset = scan->backward ? scan->window_end + WINDOW_OVERLAP :
-		scan->window_end - WINDOW_OVERLAP;
-	next.size = 0;
-	scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
-	scan->window_end = add_window(scan, scan->next_stage, next, 0,
-								  run->meta_offset, scan->window);
-	fm_stage_start(&scan->fetch, scan->next_stage);
-}
-
-static bool
-is_cached(const FmRunScan *scan, FmBlockHandle handle)
-{
-	FmCacheKey	key;
-
-	key.object = current_run(scan)->id;
-	key.offset = handle.offset;
-	return fm_cache_contains(&key);
-}
-
 static void
 open_top(FmRunScan *scan)
 {
 	scan->fetch.stage = scan->index_stage;
+	scan->fetch.ahead = NULL;
 	fm_fetch_top(&scan->fetch, current_run(scan), &scan->top_pin);
 	fm_top_index_open(fm_slice(scan->top_pin.data, scan->top_pin.size),
 					  &scan->top);
@@ -175,16 +98,7 @@ open_partition(FmRunScan *scan)
 
 	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
 	scan->fetch.stage = scan->index_stage;
-	if (scan->index_stage != NULL && scan->positioned &&
-		!is_cached(scan, entry.handle) &&
-		fm_stage_find(scan->index_stage, current_run(scan),
-					  entry.handle.offset, entry.handle.size) == NULL)
-	{
-		(void) add_window(scan, scan->index_stage, entry.handle,
-						  current_run(scan)->meta_offset,
-						  current_run(scan)->tail_offset, INDEX_WINDOW);
-		fm_stage_read(&scan->fetch, &scan->index_stage, 1);
-	}
+	scan->fetch.ahead = scan->positioned ? scan->index_ahead : NULL;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
 				   entry.handle, NULL, &scan->partition_pin);
 	fm_partition_open(fm_slice(scan->partition_pin.data,
@@ -197,9 +111,8 @@ open_block(FmRunScan *scan)
 	FmBlockHandle handle = fm_partition_block(&scan->partition,
 											  scan->block_no);
 
-	if (scan->block_stage != NULL && !is_cached(scan, handle))
-		read_blocks_ahead(scan, handle);
 	scan->fetch.stage = scan->block_stage;
+	scan->fetch.ahead = scan->blocks_ahead;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_DATA, handle,
 				   NULL, &scan->block_pin);
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
@@ -410,10 +323,11 @@ level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 	if (!fetch->store->ops->is_near)
 	{
 		scan->block_stage = fm_stage_create();
-		scan->next_stage = fm_stage_create();
 		scan->index_stage = fm_stage_create();
-		scan->window = FIRST_WINDOW / WINDOW_GROWTH;
-		scan->max_window = MIN_WINDOW * 4;
+		scan->blocks_ahead = fm_read_ahead_create(backward, FIRST_BLOCKS,
+												  RUN_BLOCKS);
+		scan->index_ahead = fm_read_ahead_create(backward, FIRST_INDEX,
+												 MOST_INDEX);
 	}
 	scan->runs = runs;
 	scan->nruns = nruns;
@@ -441,8 +355,9 @@ fm_run_scan_end(FmRunScan *scan)
 {
 	release_pins(scan);
 	fm_stage_free(scan->block_stage);
-	fm_stage_free(scan->next_stage);
 	fm_stage_free(scan->index_stage);
+	fm_read_ahead_free(scan->blocks_ahead);
+	fm_read_ahead_free(scan->index_ahead);
 	pfree(scan);
 }
 
@@ -483,7 +398,8 @@ stage_beginnings(FmRangeScan *range, FmFetch *fetch)
 	for (i = 0; i < range->nscans; i++)
 	{
 		scan = range->scans[i];
-		scan->max_window = Max(MAX_WINDOW / range->nscans, MIN_WINDOW);
+		fm_read_ahead_limit(scan->blocks_ahead,
+							Max(MOST_BLOCKS / range->nscans, FEWEST_BLOCKS));
 		scan->run_no = scan->backward ? scan->nruns - 1 : 0;
 		stages[i] = scan->index_stage;
 		fm_stage_add_top(scan->index_stage, current_run(scan));

@@ -31,9 +31,6 @@ struct FmStage
 	int			nsegments;
 	int			max_segments;
 	uint64		size;
-	FmReadRange *ranges;		/* that are being read; NULL: none */
-	FmPendingRead *pending;
-	int			nranges;
 };
 
 FmStage *
@@ -63,7 +60,6 @@ void
 fm_stage_reset(FmStage *stage)
 {
 	MemoryContextReset(stage->context);
-	stage->pending = NULL;
 	stage->nsegments = 0;
 	stage->size = 0;
 }
@@ -233,37 +229,4 @@ fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
 		fm_fetch_read(fetch, ranges, n);
 	take_results(stages, nstages, ranges);
 	pfree(ranges);
-}
-
-void
-fm_stage_start(FmFetch *fetch, FmStage *stage)
-{
-	MemoryContext old = MemoryContextSwitchTo(stage->context);
-
-	stage->ranges = collect_ranges(&stage, 1, &stage->nranges);
-	if (stage->nranges > 0)
-		stage->pending = fetch->store->ops->start_read(fetch->store,
-													   stage->ranges,
-													   stage->nranges);
-	MemoryContextSwitchTo(old);
-}
-
-void
-fm_stage_finish(FmFetch *fetch, FmStage *stage)
-{
-	FmPendingRead *pending = stage->pending;
-
-	if (pending == NULL)
-		return;
-	stage->pending = NULL;
-	fm_fetch_finish_read(fetch, pending, stage->ranges, stage->nranges);
-	take_results(&stage, 1, stage->ranges);
-}
-
-bool
-fm_stage_awaits(const FmStage *stage, const FmRunDesc *run, uint64 offset,
-				uint64 size)
-{
-	return stage->pending != NULL &&
-		find_segment(stage, &run->id, offset, size) != NULL;
 }

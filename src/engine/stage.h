@@ -45,17 +45,6 @@ extern void fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
  */
 extern void fm_stage_read(FmFetch *fetch, FmStage **stages, int n);
 
-/*
- * Starts to read what was added to a stage that holds nothing else; what comes
- * is there after fm_stage_finish.
- */
-extern void fm_stage_start(FmFetch *fetch, FmStage *stage);
-extern void fm_stage_finish(FmFetch *fetch, FmStage *stage);
-
-/* Is it being read, and does that include the range? */
-extern bool fm_stage_awaits(const FmStage *stage, const FmRunDesc *run,
-							uint64 offset, uint64 size);
-
 /* The bytes, if all of them are there; else NULL.  Until reset. */
 extern const uint8 *fm_stage_find(const FmStage *stage, const FmRunDesc *run,
 								  uint64 offset, uint64 size);

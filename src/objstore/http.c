@@ -755,6 +755,15 @@ fm_http_wait(FmHttpBatch *batch)
 }
 
 void
+fm_http_advance(uint32 wait_event)
+{
+	if (nsockets > 0)
+		wait_and_act(0, wait_event);
+	act_on_timer();
+	take_finished();
+}
+
+void
 fm_http_perform(FmHttpRequest **requests, int n, const FmHttpOptions *options)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,

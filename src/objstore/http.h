@@ -113,4 +113,10 @@ extern FmHttpBatch *fm_http_start(FmHttpRequest **requests, int n,
 								  const FmHttpOptions *options);
 extern void fm_http_wait(FmHttpBatch *batch);
 
+/*
+ * Takes in what has come for any batch, and does not wait: a server stops
+ * sending when the sockets' buffers are full.
+ */
+extern void fm_http_advance(uint32 wait_event);
+
 #endif							/* FM_HTTP_H */
