@@ -27,19 +27,21 @@
  * What is read ahead from a store that is far away, in bytes.  A scan may end
  * soon, so it begins with few.
  */
-#define FIRST_BLOCKS (16 * 1024)
+#define BEGINNING (16 * 1024)	/* of the blocks */
+#define INDEX_BEGINNING (64 * 1024) /* holds most partitions */
+#define FIRST_BLOCKS (64 * 1024)
 #define MOST_BLOCKS (32 * 1024 * 1024)	/* of all sources of a scan */
 #define FEWEST_BLOCKS (256 * 1024)
 #define RUN_BLOCKS (1024 * 1024)	/* of a run scan alone */
-#define FIRST_INDEX (256 * 1024)
+#define FIRST_INDEX (128 * 1024)
 #define MOST_INDEX (512 * 1024)
 
 struct FmRunScan
 {
 	FmMergeSource source;		/* must be first */
-	FmFetch		fetch;			/* of its own: it has its own stages */
-	FmStage    *block_stage;	/* NULL, all: the store is near */
-	FmStage    *index_stage;
+	FmFetch		fetch;			/* of its own, as what is read ahead is */
+	FmStage    *stage;			/* the beginnings; NULL, all: the store is
+								 * near */
 	FmReadAhead *blocks_ahead;
 	FmReadAhead *index_ahead;
 	const FmRunDesc *runs;		/* disjoint, ascending */
@@ -84,7 +86,6 @@ current_run(const FmRunScan *scan)
 static void
 open_top(FmRunScan *scan)
 {
-	scan->fetch.stage = scan->index_stage;
 	scan->fetch.ahead = NULL;
 	fm_fetch_top(&scan->fetch, current_run(scan), &scan->top_pin);
 	fm_top_index_open(fm_slice(scan->top_pin.data, scan->top_pin.size),
@@ -97,7 +98,6 @@ open_partition(FmRunScan *scan)
 	FmTopEntry	entry;
 
 	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-	scan->fetch.stage = scan->index_stage;
 	scan->fetch.ahead = scan->positioned ? scan->index_ahead : NULL;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
 				   entry.handle, NULL, &scan->partition_pin);
@@ -111,7 +111,6 @@ open_block(FmRunScan *scan)
 	FmBlockHandle handle = fm_partition_block(&scan->partition,
 											  scan->block_no);
 
-	scan->fetch.stage = scan->block_stage;
 	scan->fetch.ahead = scan->blocks_ahead;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_DATA, handle,
 				   NULL, &scan->block_pin);
@@ -322,8 +321,8 @@ level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 	scan->fetch = *fetch;
 	if (!fetch->store->ops->is_near)
 	{
-		scan->block_stage = fm_stage_create();
-		scan->index_stage = fm_stage_create();
+		scan->stage = fm_stage_create();
+		scan->fetch.stage = scan->stage;
 		scan->blocks_ahead = fm_read_ahead_create(backward, FIRST_BLOCKS,
 												  RUN_BLOCKS);
 		scan->index_ahead = fm_read_ahead_create(backward, FIRST_INDEX,
@@ -354,8 +353,7 @@ void
 fm_run_scan_end(FmRunScan *scan)
 {
 	release_pins(scan);
-	fm_stage_free(scan->block_stage);
-	fm_stage_free(scan->index_stage);
+	fm_stage_free(scan->stage);
 	fm_read_ahead_free(scan->blocks_ahead);
 	fm_read_ahead_free(scan->index_ahead);
 	pfree(scan);
@@ -383,6 +381,36 @@ first_child(const FmRunScan *scan, const FmKeyTable *separators, uint32 n)
 	return Min(i, n - 1);
 }
 
+/* Stages as much of a stretch of the run where the scan begins. */
+static void
+stage_end(FmRunScan *scan, uint64 start, uint64 end, uint64 size)
+{
+	if (start >= end)
+		return;
+	size = Min(size, end - start);
+	fm_stage_add(scan->stage, current_run(scan),
+				 scan->backward ? end - size : start, size);
+}
+
+/*
+ * Stages a run's top index.  Where the scan begins with the run's first entry,
+ * or its last, it is known before where partition and block are.
+ */
+static void
+stage_top(FmRunScan *scan)
+{
+	const FmRunDesc *run = current_run(scan);
+
+	if (!fm_stage_add_top(scan->stage, run))
+		return;
+	if (scan->backward ?
+		scan->upper.len > 0 && fm_slice_cmp(run->upper, scan->upper) >= 0 :
+		fm_slice_cmp(run->lower, scan->lower) < 0)
+		return;
+	stage_end(scan, run->meta_offset, run->tail_offset, INDEX_BEGINNING);
+	stage_end(scan, FM_RUN_HEADER_SIZE, run->meta_offset, BEGINNING);
+}
+
 /*
  * Stages what the sources need first, level by level of their runs' indexes.
  * It is a guess where a run ends before the scan's bound.
@@ -401,8 +429,8 @@ stage_beginnings(FmRangeScan *range, FmFetch *fetch)
 		fm_read_ahead_limit(scan->blocks_ahead,
 							Max(MOST_BLOCKS / range->nscans, FEWEST_BLOCKS));
 		scan->run_no = scan->backward ? scan->nruns - 1 : 0;
-		stages[i] = scan->index_stage;
-		fm_stage_add_top(scan->index_stage, current_run(scan));
+		stages[i] = scan->stage;
+		stage_top(scan);
 	}
 	fm_stage_read(fetch, stages, range->nscans);
 	for (i = 0; i < range->nscans; i++)
@@ -412,33 +440,19 @@ stage_beginnings(FmRangeScan *range, FmFetch *fetch)
 		scan->partition_no = first_child(scan, &scan->top.separators,
 										 scan->top.npartitions);
 		fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-		fm_stage_add_block(scan->index_stage, current_run(scan),
-						   entry.handle);
+		fm_stage_add_block(scan->stage, current_run(scan), entry.handle);
 	}
 	fm_stage_read(fetch, stages, range->nscans);
 	for (i = 0; i < range->nscans; i++)
 	{
 		FmBlockHandle handle;
-		const uint8 *staged;
 
 		scan = range->scans[i];
 		open_partition(scan);
-		stages[i] = scan->block_stage;
 		scan->block_no = first_child(scan, &scan->partition.separators,
 									 scan->partition.nblocks);
 		handle = fm_partition_block(&scan->partition, scan->block_no);
-		staged = fm_stage_find(scan->index_stage, current_run(scan),
-							   handle.offset, handle.size);
-		if (staged == NULL)
-			fm_stage_add_block(scan->block_stage, current_run(scan), handle);
-		else
-		{
-			/* The whole run came with its top index. */
-			fm_stage_free(scan->block_stage);
-			scan->block_stage = scan->index_stage;
-			scan->index_stage = fm_stage_create();
-			stages[i] = scan->block_stage;
-		}
+		fm_stage_add_block(scan->stage, current_run(scan), handle);
 	}
 	fm_stage_read(fetch, stages, range->nscans);
 	pfree(stages);

@@ -164,8 +164,8 @@ start_pieces(FmReadAhead *ahead, FmFetch *fetch, uint64 offset, uint64 size,
 	int			max_pieces = Min(ahead->max_pieces,
 								 fetch->store->options.max_requests + 1);
 
-	/* The piece that the scan is in comes on top. */
-	if (window > ahead->piece_size)
+	/* The piece that the scan is in comes on top, once pieces are whole. */
+	if (window >= ahead->piece_size)
 		window += ahead->piece_size;
 	while (ahead->npieces < max_pieces)
 	{

@@ -33,11 +33,11 @@ extern void fm_stage_add(FmStage *stage, const FmRunDesc *run, uint64 offset,
 
 /*
  * The same for a block or a run's top index, unless the cache has it.  The
- * whole of a small run comes with its top index.
+ * whole of a small run comes with its top index.  False: the cache has it.
  */
 extern void fm_stage_add_block(FmStage *stage, const FmRunDesc *run,
 							   FmBlockHandle handle);
-extern void fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
+extern bool fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
 
 /*
  * Reads what was added to all of the stages, side by side.  What cannot be

@@ -114,8 +114,9 @@ $session->run($_) for ("CREATE FOREIGN TABLE mixed (k int NOT NULL, v bytea) SER
 	'CREATE FUNCTION mix(n int) RETURNS bytea LANGUAGE sql IMMUTABLE AS '
 	  . '$$ SELECT CASE WHEN n % 997 = 0 THEN (SELECT string_agg(sha256(int4send(n * 9000 + g)), \'\') FROM generate_series(1, 9000) g) '
 	  . 'ELSE sha512(int4send(n)) || sha512(int4send(-n)) END $$',
-	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(1, 40000) g WHERE g % 3 > 0',
-	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(1, 40000) g WHERE g % 3 = 0');
+	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(1, 20000) g',
+	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(20001, 40000) g WHERE g % 3 > 0',
+	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(20001, 40000) g WHERE g % 3 = 0');
 for my $direction ('', ' DESC')
 {
 	for my $requests (1, 128)
