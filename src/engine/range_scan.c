@@ -140,8 +140,9 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 	}
 	for (i = 0; i < (uint32) scan->nscans; i++)
 	{
-		fm_run_scan_limit_window(scan->scans[i], MAX_WINDOW / scan->nscans /
-								 (fetch->nbeside + 1));
+		if (!fetch->store->ops->is_near)
+			fm_run_scan_limit_window(scan->scans[i], MAX_WINDOW / scan->nscans /
+									 (fetch->nbeside + 1));
 		scan->sources[scan->nsources++] = fm_run_scan_source(scan->scans[i]);
 	}
 	return scan;

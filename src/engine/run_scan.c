@@ -17,20 +17,21 @@
 
 #include "miscadmin.h"
 
+#include "engine/read_ahead.h"
 #include "engine/run_scan.h"
 #include "engine/stage.h"
 
 /*
- * What is read ahead from a store that is far away, in bytes: the first
- * window of blocks is small, as the scan may end soon, and each that follows
- * is WINDOW_GROWTH times the one before.
+ * What is read ahead from a store that is far away, in bytes.  A scan may end
+ * soon, so it begins with few.
  */
-#define FIRST_WINDOW (16 * 1024)
-#define WINDOW_GROWTH 8
-#define MIN_WINDOW (256 * 1024)
-#define WINDOW_OVERLAP (64 * 1024)	/* as large as most blocks, and less than
-									 * MIN_WINDOW */
-#define INDEX_WINDOW (256 * 1024)
+#define BEGINNING (16 * 1024)	/* of the blocks */
+#define INDEX_BEGINNING (64 * 1024) /* holds most partitions */
+#define FIRST_BLOCKS (64 * 1024)
+#define FEWEST_BLOCKS (256 * 1024)
+#define RUN_BLOCKS (1024 * 1024)	/* of a run scan alone */
+#define FIRST_INDEX (128 * 1024)
+#define MOST_INDEX (512 * 1024)
 
 /* How far a source has come on its way to its next block. */
 typedef enum ScanPlace
@@ -44,13 +45,11 @@ typedef enum ScanPlace
 struct FmRunScan
 {
 	FmMergeSource source;		/* must be first */
-	FmFetch		fetch;			/* of its own: it has its own stages */
-	FmStage    *block_stage;	/* NULL, all: the store is near */
-	FmStage    *next_stage;		/* what follows, while it is being read */
-	FmStage    *index_stage;
-	uint64		window;			/* bytes of blocks to be read ahead next */
-	uint64		max_window;
-	uint64		window_end;		/* where the next one ends, or begins */
+	FmFetch		fetch;			/* of its own, as what is read ahead is */
+	FmStage    *stage;			/* the beginnings; NULL, all: the store is
+								 * near */
+	FmReadAhead *blocks_ahead;
+	FmReadAhead *index_ahead;
 	const FmRunDesc *runs;		/* disjoint, ascending */
 	uint32		nruns;
 	bool		backward;
@@ -81,71 +80,6 @@ current_run(const FmRunScan *scan)
 	return &scan->runs[scan->run_no];
 }
 
-/*
- * Adds a range, of blocks or of partitions, to an empty stage, with what
- * follows it in the scan's direction between first and end.  Returns where it
- * ends in that direction.
- */
-static uint64
-add_window(FmRunScan *scan, FmStage *stage, FmBlockHandle handle,
-		   uint64 first, uint64 end, uint64 window)
-{
-	uint64		from = handle.offset;
-	uint64		to = handle.offset + handle.size;
-
-	fm_stage_reset(stage);
-	if (from < first || to > end)
-		return scan->backward ? first : end;	/* the fetch will tell */
-	if (scan->backward)
-		from = to - Min(Max(window, handle.size), to - first);
-	else
-		to = from + Min(Max(window, handle.size), end - from);
-	fm_stage_add(stage, current_run(scan), from, to - from);
-	return scan->backward ? from : to;
-}
-
-/* Starts to read the next window, which begins, or ends, with the block. */
-static void
-start_window(FmRunScan *scan, FmBlockHandle handle)
-{
-	scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
-	scan->window_end = add_window(scan, scan->next_stage, handle, 0,
-								  current_run(scan)->meta_offset,
-								  scan->window);
-	fm_stage_start(&scan->fetch, scan->next_stage);
-}
-
-/*
- * Makes sure that a block is staged.  From the second window on the next one
- * is on its way while the scan works on what came before.
- */
-static void
-read_blocks_ahead(FmRunScan *scan, FmBlockHandle handle)
-{
-	const FmRunDesc *run = current_run(scan);
-	FmStage    *stage = scan->next_stage;
-	FmBlockHandle next;
-
-	if (fm_stage_find(scan->block_stage, run, handle.offset,
-					  handle.size) != NULL)
-		return;
-	if (!fm_stage_awaits(stage, run, handle.offset, handle.size))
-		start_window(scan, handle);
-	scan->next_stage = scan->block_stage;
-	scan->block_stage = stage;
-	fm_stage_finish(&scan->fetch, stage);
-	fm_stage_reset(scan->next_stage);
-	if (scan->window < MIN_WINDOW ||
-		scan->window_end == (scan->backward ? 0 : run->meta_offset))
-		return;
-
-	/* A block that this window has cut is whole in the next. */
-	next.offset = scan->backward ? scan->window_end + WINDOW_OVERLAP :
-		scan->window_end - WINDOW_OVERLAP;
-	next.size = 0;
-	start_window(scan, next);
-}
-
 static bool
 is_cached(const FmRunScan *scan, FmBlockHandle handle)
 {
@@ -159,7 +93,7 @@ is_cached(const FmRunScan *scan, FmBlockHandle handle)
 static void
 open_top(FmRunScan *scan)
 {
-	scan->fetch.stage = scan->index_stage;
+	scan->fetch.ahead = NULL;
 	fm_fetch_top(&scan->fetch, current_run(scan), &scan->top_pin);
 	fm_top_index_open(fm_slice(scan->top_pin.data, scan->top_pin.size),
 					  &scan->top);
@@ -171,17 +105,7 @@ open_partition(FmRunScan *scan)
 	FmTopEntry	entry;
 
 	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-	scan->fetch.stage = scan->index_stage;
-	if (scan->index_stage != NULL && scan->positioned &&
-		!is_cached(scan, entry.handle) &&
-		fm_stage_find(scan->index_stage, current_run(scan),
-					  entry.handle.offset, entry.handle.size) == NULL)
-	{
-		(void) add_window(scan, scan->index_stage, entry.handle,
-						  current_run(scan)->meta_offset,
-						  current_run(scan)->tail_offset, INDEX_WINDOW);
-		fm_stage_read(&scan->fetch, &scan->index_stage, 1);
-	}
+	scan->fetch.ahead = scan->positioned ? scan->index_ahead : NULL;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
 				   entry.handle, NULL, &scan->partition_pin);
 	fm_partition_open(fm_slice(scan->partition_pin.data,
@@ -194,9 +118,7 @@ open_block(FmRunScan *scan)
 	FmBlockHandle handle = fm_partition_block(&scan->partition,
 											  scan->block_no);
 
-	if (scan->block_stage != NULL && !is_cached(scan, handle))
-		read_blocks_ahead(scan, handle);
-	scan->fetch.stage = scan->block_stage;
+	scan->fetch.ahead = scan->blocks_ahead;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_DATA, handle,
 				   NULL, &scan->block_pin);
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
@@ -228,68 +150,82 @@ set_place(FmRunScan *scan, ScanPlace place)
 	scan->asked = false;
 }
 
-/*
- * Is a part of the current run's index cached or staged?  If not it is asked
- * for, once.
- */
-static bool
-index_is_near(FmRunScan *scan)
+/* Stages as much of a stretch of the run where the scan begins. */
+static void
+stage_end(FmRunScan *scan, uint64 start, uint64 end, uint64 size)
 {
-	const FmRunDesc *run = current_run(scan);
-	FmBlockHandle handle;
-	FmTopEntry	entry;
-
-	if (scan->asked)
-	{
-		if (!fm_stage_has_come(&scan->fetch, scan->index_stage))
-			return false;
-		fm_stage_finish(&scan->fetch, scan->index_stage);
-		return true;			/* or the fetch tells what is wrong */
-	}
-	if (scan->place == BEFORE_RUN)
-	{
-		handle.offset = run->tail_offset;
-		handle.size = run->size - run->tail_offset;
-	}
-	else
-	{
-		fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-		handle = entry.handle;
-	}
-	if (is_cached(scan, handle) ||
-		fm_stage_find(scan->index_stage, run, handle.offset,
-					  handle.size) != NULL)
-		return true;
-	if (scan->place == BEFORE_RUN)
-	{
-		fm_stage_reset(scan->index_stage);
-		fm_stage_add_top(scan->index_stage, run);
-	}
-	else
-		(void) add_window(scan, scan->index_stage, handle, run->meta_offset,
-						  run->tail_offset, INDEX_WINDOW);
-	fm_stage_start(&scan->fetch, scan->index_stage);
-	scan->asked = true;
-	return false;
+	if (start >= end)
+		return;
+	size = Min(size, end - start);
+	fm_stage_add(scan->stage, current_run(scan),
+				 scan->backward ? end - size : start, size);
 }
 
-/* The same for the block that comes next. */
+/*
+ * Stages a run's top index.  Where the scan begins with the run's first entry,
+ * or its last, it is known before where partition and block are.  False if the
+ * top index is cached.
+ */
+static bool
+stage_top(FmRunScan *scan)
+{
+	const FmRunDesc *run = current_run(scan);
+
+	if (!fm_stage_add_top(scan->stage, run))
+		return false;
+	if (scan->backward ?
+		scan->upper.len > 0 && fm_slice_cmp(run->upper, scan->upper) >= 0 :
+		fm_slice_cmp(run->lower, scan->lower) < 0)
+		return true;
+	stage_end(scan, run->meta_offset, run->tail_offset, INDEX_BEGINNING);
+	stage_end(scan, FM_RUN_HEADER_SIZE, run->meta_offset, BEGINNING);
+	return true;
+}
+
+/* Are the bytes cached or staged, or have they been read ahead? */
+static bool
+is_near(FmRunScan *scan, FmReadAhead *ahead, FmBlockHandle handle)
+{
+	const FmRunDesc *run = current_run(scan);
+
+	return is_cached(scan, handle) ||
+		fm_stage_find(scan->stage, run, handle.offset, handle.size) != NULL ||
+		fm_read_ahead_has_come(ahead, &scan->fetch, run, handle.offset,
+							   handle.size);
+}
+
+/* The same for the top index of the current run, which is asked for once. */
+static bool
+top_is_near(FmRunScan *scan)
+{
+	if (!scan->asked)
+	{
+		scan->asked = true;
+		fm_stage_reset(scan->stage);
+		if (!stage_top(scan))
+			return true;
+		fm_stage_start(&scan->fetch, scan->stage);
+	}
+	if (!fm_stage_has_come(&scan->fetch, scan->stage))
+		return false;
+	fm_stage_finish(&scan->fetch, scan->stage);
+	return true;
+}
+
+static bool
+partition_is_near(FmRunScan *scan)
+{
+	FmTopEntry	entry;
+
+	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
+	return is_near(scan, scan->index_ahead, entry.handle);
+}
+
 static bool
 block_is_near(FmRunScan *scan)
 {
-	const FmRunDesc *run = current_run(scan);
-	FmBlockHandle handle = fm_partition_block(&scan->partition,
-											  scan->block_no);
-
-	if (is_cached(scan, handle) ||
-		fm_stage_find(scan->block_stage, run, handle.offset,
-					  handle.size) != NULL)
-		return true;
-	if (!scan->asked &&
-		!fm_stage_awaits(scan->next_stage, run, handle.offset, handle.size))
-		start_window(scan, handle);
-	scan->asked = true;
-	return fm_stage_has_come(&scan->fetch, scan->next_stage);
+	return is_near(scan, scan->blocks_ahead,
+				   fm_partition_block(&scan->partition, scan->block_no));
 }
 
 typedef enum MoveResult
@@ -323,7 +259,7 @@ move_on(FmRunScan *scan, bool wait)
 				return AT_END;
 			return move_on(scan, wait);
 		case BEFORE_RUN:
-			if (!wait && !index_is_near(scan))
+			if (!wait && !top_is_near(scan))
 				return WAITS;
 			open_top(scan);
 			scan->partition_no = scan->backward ?
@@ -331,7 +267,7 @@ move_on(FmRunScan *scan, bool wait)
 			set_place(scan, BEFORE_PARTITION);
 			/* FALLTHROUGH */
 		case BEFORE_PARTITION:
-			if (!wait && !index_is_near(scan))
+			if (!wait && !partition_is_near(scan))
 				return WAITS;
 			open_partition(scan);
 			scan->block_no = scan->backward ?
@@ -360,7 +296,7 @@ next_block(FmRunScan *scan)
 bool
 fm_run_scan_is_ready(FmRunScan *scan)
 {
-	if (scan->done || scan->block_stage == NULL ||
+	if (scan->done || scan->stage == NULL ||
 		(scan->place == ON_BLOCK &&
 		 (scan->backward ? scan->entry_no > 0 :
 		  scan->entry_no + 1 < scan->block.keys.count)))
@@ -528,11 +464,12 @@ fm_level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 	scan->fetch = *fetch;
 	if (!fetch->store->ops->is_near)
 	{
-		scan->block_stage = fm_stage_create();
-		scan->next_stage = fm_stage_create();
-		scan->index_stage = fm_stage_create();
-		scan->window = FIRST_WINDOW / WINDOW_GROWTH;
-		scan->max_window = MIN_WINDOW * 4;
+		scan->stage = fm_stage_create();
+		scan->fetch.stage = scan->stage;
+		scan->blocks_ahead = fm_read_ahead_create(backward, FIRST_BLOCKS,
+												  RUN_BLOCKS);
+		scan->index_ahead = fm_read_ahead_create(backward, FIRST_INDEX,
+												 MOST_INDEX);
 	}
 	scan->runs = runs;
 	scan->nruns = nruns;
@@ -552,7 +489,7 @@ fm_run_scan_begin(FmFetch *fetch, const FmRunDesc *run, FmSlice lower,
 void
 fm_run_scan_limit_window(FmRunScan *scan, uint64 max_window)
 {
-	scan->max_window = Max(max_window, MIN_WINDOW);
+	fm_read_ahead_limit(scan->blocks_ahead, Max(max_window, FEWEST_BLOCKS));
 }
 
 FmMergeSource *
@@ -565,9 +502,9 @@ void
 fm_run_scan_end(FmRunScan *scan)
 {
 	release_pins(scan);
-	fm_stage_free(scan->block_stage);
-	fm_stage_free(scan->next_stage);
-	fm_stage_free(scan->index_stage);
+	fm_stage_free(scan->stage);
+	fm_read_ahead_free(scan->blocks_ahead);
+	fm_read_ahead_free(scan->index_ahead);
 	pfree(scan);
 }
 
@@ -599,56 +536,39 @@ stage_beginning(FmRunScan *scan, int round)
 	{
 		case 0:
 			scan->run_no = scan->backward ? scan->nruns - 1 : 0;
-			fm_stage_add_top(scan->index_stage, current_run(scan));
+			(void) stage_top(scan);
 			break;
 		case 1:
 			open_top(scan);
 			scan->partition_no = first_child(scan, &scan->top.separators,
 											 scan->top.npartitions);
 			fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-			fm_stage_add_block(scan->index_stage, current_run(scan),
-							   entry.handle);
+			fm_stage_add_block(scan->stage, current_run(scan), entry.handle);
 			break;
 		default:
 			open_partition(scan);
 			scan->block_no = first_child(scan, &scan->partition.separators,
 										 scan->partition.nblocks);
 			handle = fm_partition_block(&scan->partition, scan->block_no);
-			if (fm_stage_find(scan->index_stage, current_run(scan),
-							  handle.offset, handle.size) == NULL)
-				fm_stage_add_block(scan->block_stage, current_run(scan),
-								   handle);
-			else
-			{
-				/* The whole run came with its top index. */
-				fm_stage_free(scan->block_stage);
-				scan->block_stage = scan->index_stage;
-				scan->index_stage = fm_stage_create();
-			}
+			fm_stage_add_block(scan->stage, current_run(scan), handle);
 	}
-}
-
-static FmStage *
-stage_of_round(const FmRunScan *scan, int round)
-{
-	return round < FM_RUN_SCAN_ROUNDS - 1 ? scan->index_stage : scan->block_stage;
 }
 
 void
 fm_run_scan_start_round(FmRunScan *scan, int round)
 {
 	stage_beginning(scan, round);
-	fm_stage_start(&scan->fetch, stage_of_round(scan, round));
+	fm_stage_start(&scan->fetch, scan->stage);
 }
 
 bool
 fm_run_scan_round_has_come(FmRunScan *scan, int round)
 {
-	return fm_stage_has_come(&scan->fetch, stage_of_round(scan, round));
+	return fm_stage_has_come(&scan->fetch, scan->stage);
 }
 
 void
 fm_run_scan_finish_round(FmRunScan *scan, int round)
 {
-	fm_stage_finish(&scan->fetch, stage_of_round(scan, round));
+	fm_stage_finish(&scan->fetch, scan->stage);
 }

@@ -37,7 +37,7 @@ extern void fm_stage_add(FmStage *stage, const FmRunDesc *run, uint64 offset,
  */
 extern void fm_stage_add_block(FmStage *stage, const FmRunDesc *run,
 							   FmBlockHandle handle);
-extern void fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
+extern bool fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
 
 /*
  * Reads what was added to all of the stages, side by side.  What cannot be

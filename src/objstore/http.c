@@ -765,6 +765,14 @@ fm_http_wake(int64 at_us)
 }
 
 void
+fm_http_advance(uint32 wait_event)
+{
+	wait_and_act(0, wait_event);
+	act_on_timer();
+	take_finished();
+}
+
+void
 fm_http_perform(FmHttpRequest **requests, int n, const FmHttpOptions *options)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,

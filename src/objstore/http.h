@@ -139,4 +139,10 @@ extern bool fm_http_poll(FmHttpBatch *batch);
 extern int	fm_http_descriptor(bool anew);
 extern void fm_http_wake(int64 at_us);
 
+/*
+ * Takes in what has come for any batch, and does not wait: a server stops
+ * sending when the sockets' buffers are full.
+ */
+extern void fm_http_advance(uint32 wait_event);
+
 #endif							/* FM_HTTP_H */

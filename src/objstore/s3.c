@@ -172,6 +172,7 @@ s3_start_read(FmStore *base, FmReadRange *ranges, int n)
 
 	pending->batch = fm_s3_start_batch(pending->store, pending->requests,
 									   pending->n, FM_WAIT_OBJECT_READ);
+	fm_http_advance(fm_wait_event(FM_WAIT_OBJECT_READ));
 	return pending;
 }
 
