@@ -21,7 +21,7 @@
 #include "utils/memutils.h"
 
 #include "engine/compact.h"
-#include "engine/range_scan.h"
+#include "engine/run_scan.h"
 #include "engine/run_writer.h"
 #include "engine/xact.h"
 #include "format/merge.h"

@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "engine/fetch.h"
+#include "engine/read_ahead.h"
 #include "engine/stage.h"
 #include "engine/switches.h"
 #include "format/block.h"
@@ -166,8 +167,8 @@ fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 }
 
 /*
- * The bytes of one range of a run: staged, or read into fetch_room, or an
- * error.  "again": what was staged is not to be trusted.
+ * The bytes of one range of a run: staged, read ahead, or read into fetch_room,
+ * or an error.  "again": what was read before is not to be trusted.
  */
 static const uint8 *
 read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
@@ -181,6 +182,8 @@ read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
 	CHECK_FOR_INTERRUPTS();
 	if (fetch->stage != NULL && !again)
 		staged = fm_stage_find(fetch->stage, run, offset, size);
+	if (fetch->ahead != NULL && staged == NULL && !again)
+		staged = fm_read_ahead_find(fetch->ahead, fetch, run, offset, size);
 	if (staged != NULL)
 		return staged;
 	dest = fetch_room(size);

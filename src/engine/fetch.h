@@ -19,8 +19,9 @@
 #include "format/run.h"
 #include "objstore/store.h"
 
-/* Bytes that were read ahead (engine/stage.h). */
+/* Bytes that were read before (engine/stage.h), or are (engine/read_ahead.h). */
 typedef struct FmStage FmStage;
+typedef struct FmReadAhead FmReadAhead;
 
 /* What every fetch of one table in one scan shares. */
 typedef struct FmFetch
@@ -31,6 +32,8 @@ typedef struct FmFetch
 	uint64		version;		/* of HEAD: to tell "snapshot too old" */
 	bool		use;			/* count hits for the clock: not full scans */
 	FmStage    *stage;			/* is asked before the store; NULL: none */
+	int			nbeside;		/* other scans that read ahead meanwhile */
+	FmReadAhead *ahead;			/* is asked after the stage; NULL: none */
 } FmFetch;
 
 /* Reads ranges from the store, and counts that; the results are the ranges'. */

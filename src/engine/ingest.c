@@ -12,7 +12,7 @@
 
 #include "engine/ingest.h"
 #include "engine/lookup.h"
-#include "engine/range_scan.h"
+#include "engine/run_scan.h"
 #include "engine/run_writer.h"
 #include "manifest/commit.h"
 #include "objstore/pg_status.h"

@@ -18,6 +18,7 @@
 #include "engine/switches.h"
 
 #define NO_PARTITION PG_UINT32_MAX
+#define AHEAD_ROUNDS 3			/* top indexes, partitions, blocks */
 
 /* One run of the table, opened when it is first searched. */
 typedef struct LookupRun
@@ -50,6 +51,8 @@ struct FmLookup
 	FmFetch		fetch;			/* of its own: it has its own stages */
 	FmStage    *index_stage;	/* NULL, both: the store is near */
 	FmStage    *block_stage;
+	int			round;			/* of reading ahead */
+	bool		reading;		/* what that round needs is on its way */
 	bool		cached_only;	/* do not read data blocks */
 	MemoryContext context;
 	uint32		nlevels;
@@ -404,34 +407,93 @@ stage_block(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
 		fm_stage_add_block(lookup->block_stage, run->desc, handle);
 }
 
+/* Stages what the round needs. */
+static void
+stage_round(FmLookup *lookup, const FmLookupKey *keys, int n)
+{
+	int			i;
+
+	if (lookup->round == 0)
+	{
+		fm_stage_reset(lookup->index_stage);
+		fm_stage_reset(lookup->block_stage);
+		for (i = 0; i < n; i++)
+			visit_runs(lookup, &keys[i], stage_run);
+		return;
+	}
+	for (i = 0; i < n && lookup->round == 1; i++)
+		visit_runs(lookup, &keys[i], open_wanted_run);
+	for (i = 0; i < n; i++)
+		visit_runs(lookup, &keys[i],
+				   lookup->round == 1 ? stage_partition : stage_block);
+}
+
 /*
- * Three rounds at most, whatever the keys and runs: top indexes, partitions,
- * blocks.  The counters show the requests, and what was hit only once, by
- * the look-ups themselves.
+ * The rounds, whatever the keys and runs.  The counters show the requests,
+ * and what was hit only once, by the look-ups themselves.
  */
-void
-fm_lookup_read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
+static bool
+read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n, bool wait)
 {
 	uint64	   *count = lookup->fetch.stats->count;
 	uint64		hits = count[FM_INDEX_PARTITIONS_HIT];
-	int			i;
 
 	if (lookup->index_stage == NULL || !fm_enable_sparse_index)
+		return true;
+	while (lookup->round < AHEAD_ROUNDS)
+	{
+		FmStage    *stage = lookup->round < AHEAD_ROUNDS - 1 ?
+		lookup->index_stage : lookup->block_stage;
+
+		if (!lookup->reading)
+		{
+			stage_round(lookup, keys, n);
+			fm_stage_start(&lookup->fetch, stage);
+			lookup->reading = true;
+		}
+		if (!wait && !fm_stage_has_come(&lookup->fetch, stage))
+			break;
+		fm_stage_finish(&lookup->fetch, stage);
+		lookup->reading = false;
+		lookup->round++;
+	}
+	count[FM_INDEX_PARTITIONS_HIT] = hits;
+	if (lookup->round < AHEAD_ROUNDS)
+		return false;
+	lookup->round = 0;
+	return true;
+}
+
+void
+fm_lookup_read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
+{
+	fm_lookup_give_up(lookup);
+	(void) read_ahead(lookup, keys, n, true);
+}
+
+bool
+fm_lookup_try_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
+{
+	return read_ahead(lookup, keys, n, false);
+}
+
+void
+fm_lookup_give_up(FmLookup *lookup)
+{
+	uint32		l;
+	uint32		i;
+
+	if (lookup->round == 0 && !lookup->reading)
 		return;
 	fm_stage_reset(lookup->index_stage);
 	fm_stage_reset(lookup->block_stage);
-	for (i = 0; i < n; i++)
-		visit_runs(lookup, &keys[i], stage_run);
-	fm_stage_read(&lookup->fetch, &lookup->index_stage, 1);
-	for (i = 0; i < n; i++)
-		visit_runs(lookup, &keys[i], open_wanted_run);
-	for (i = 0; i < n; i++)
-		visit_runs(lookup, &keys[i], stage_partition);
-	fm_stage_read(&lookup->fetch, &lookup->index_stage, 1);
-	for (i = 0; i < n; i++)
-		visit_runs(lookup, &keys[i], stage_block);
-	fm_stage_read(&lookup->fetch, &lookup->block_stage, 1);
-	count[FM_INDEX_PARTITIONS_HIT] = hits;
+	lookup->round = 0;
+	lookup->reading = false;
+	for (l = 0; l < lookup->nlevels; l++)
+	{
+		for (i = 0; i < lookup->levels[l].nruns; i++)
+			lookup->levels[l].runs[i].wanted = false;
+	}
 }
 
 FmLookupResult

@@ -60,6 +60,14 @@ typedef struct FmLookupKey
 extern void fm_lookup_read_ahead(FmLookup *lookup, const FmLookupKey *keys,
 								 int n);
 
+/*
+ * The same without waiting: true once all has been read.  Until then it is to
+ * be called again, with the same keys, or given up by fm_lookup_give_up.
+ */
+extern bool fm_lookup_try_ahead(FmLookup *lookup, const FmLookupKey *keys,
+								int n);
+extern void fm_lookup_give_up(FmLookup *lookup);
+
 /* Releases the pins. */
 extern void fm_lookup_free(FmLookup *lookup);
 

@@ -3,69 +3,20 @@
  * range_scan.c
  *	  Ordered scans over the runs of a table.
  *
- * A run scan walks the blocks of one run, or of the disjoint runs of a level
- * one after the other; a range scan merges one of them for each run of L0 and
- * for each level below, own changes before all.  A scan holds one partition
- * and one block of each source, and none before its first entry is asked for.
- *
- * Where the store is far away, a range scan finds the beginnings of all its
- * sources together, and each source then reads ahead.
+ * A range scan merges a run scan for each run of L0 and for each level below,
+ * own changes before all.  Where the store is far away, it finds the first
+ * entries of all of them together, in rounds.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-
 #include "engine/range_scan.h"
-#include "engine/stage.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
-/*
- * What is read ahead from a store that is far away, in bytes: the first
- * window of blocks is small, as the scan may end soon, and each that follows
- * is WINDOW_GROWTH times the one before.
- */
-#define FIRST_WINDOW (16 * 1024)
-#define WINDOW_GROWTH 8
-#define MAX_WINDOW (32 * 1024 * 1024)	/* twice, of all sources of a scan */
-#define MIN_WINDOW (256 * 1024)
-#define WINDOW_OVERLAP (64 * 1024)	/* as large as most blocks, and less than
-									 * MIN_WINDOW */
-#define INDEX_WINDOW (256 * 1024)
-
-struct FmRunScan
-{
-	FmMergeSource source;		/* must be first */
-	FmFetch		fetch;			/* of its own: it has its own stages */
-	FmStage    *block_stage;	/* NULL, all: the store is near */
-	FmStage    *next_stage;		/* what follows, while it is being read */
-	FmStage    *index_stage;
-	uint64		window;			/* bytes of blocks to be read ahead next */
-	uint64		max_window;
-	uint64		window_end;		/* where the next one ends, or begins */
-	const FmRunDesc *runs;		/* disjoint, ascending */
-	uint32		nruns;
-	bool		backward;
-	FmSlice		lower;			/* inclusive; empty: unbounded */
-	FmSlice		upper;			/* exclusive; empty: unbounded */
-
-	/* Where it stands; each level is open while its pin holds something. */
-	bool		positioned;
-	bool		done;
-	uint32		run_no;
-	uint32		partition_no;
-	uint32		block_no;
-	uint32		entry_no;
-	FmTopIndex	top;
-	FmPartition partition;
-	FmDataBlock block;
-	FmCachePin	top_pin;
-	FmCachePin	partition_pin;
-	FmCachePin	block_pin;
-	uint8		key[FM_MAX_KEY_SIZE];
-};
+/* Bytes of a window, of all sources of a scan and of the scans beside it. */
+#define MAX_WINDOW (32 * 1024 * 1024)
 
 struct FmRangeScan
 {
@@ -73,378 +24,17 @@ struct FmRangeScan
 	FmAlloc		alloc;
 	int			nscans;
 	FmRunScan **scans;
+	FmMergeSource **sources;	/* own changes, then the scans */
+	int			nsources;
+	MemoryContext context;
+	int			round;			/* of finding the beginnings */
+	bool		reading;		/* what that round needs is on its way */
+	bool		opened;			/* the first entries are found */
+	bool		backward;
 	FmMergeSource *only;		/* the one source, where merging is not needed */
 	bool		started;
 	FmMerge    *merge;			/* else */
 };
-
-static const FmRunDesc *
-current_run(const FmRunScan *scan)
-{
-	return &scan->runs[scan->run_no];
-}
-
-/*
- * Adds a range, of blocks or of partitions, to an empty stage, with what
- * follows it in the scan's direction between first and end.  Returns where it
- * ends in that direction.
- */
-static uint64
-add_window(FmRunScan *scan, FmStage *stage, FmBlockHandle handle,
-		   uint64 first, uint64 end, uint64 window)
-{
-	uint64		from = handle.offset;
-	uint64		to = handle.offset + handle.size;
-
-	fm_stage_reset(stage);
-	if (from < first || to > end)
-		return scan->backward ? first : end;	/* the fetch will tell */
-	if (scan->backward)
-		from = to - Min(Max(window, handle.size), to - first);
-	else
-		to = from + Min(Max(window, handle.size), end - from);
-	fm_stage_add(stage, current_run(scan), from, to - from);
-	return scan->backward ? from : to;
-}
-
-/*
- * Makes sure that a block is staged.  From the second window on the next one
- * is on its way while the scan works on what came before.
- */
-static void
-read_blocks_ahead(FmRunScan *scan, FmBlockHandle handle)
-{
-	const FmRunDesc *run = current_run(scan);
-	FmStage    *stage = scan->next_stage;
-	FmBlockHandle next;
-
-	if (fm_stage_find(scan->block_stage, run, handle.offset,
-					  handle.size) != NULL)
-		return;
-	if (fm_stage_awaits(stage, run, handle.offset, handle.size))
-	{
-		scan->next_stage = scan->block_stage;
-		scan->block_stage = stage;
-		fm_stage_finish(&scan->fetch, stage);
-	}
-	else
-	{
-		scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
-		scan->window_end = add_window(scan, scan->block_stage, handle, 0,
-									  run->meta_offset, scan->window);
-		fm_stage_read(&scan->fetch, &scan->block_stage, 1);
-	}
-	fm_stage_reset(scan->next_stage);
-	if (scan->window < MIN_WINDOW ||
-		scan->window_end == (scan->backward ? 0 : run->meta_offset))
-		return;
-
-	/* A block that this window has cut is whole in the next. */
-	next.offset = scan->backward ? scan->window_end + WINDOW_OVERLAP :
-		scan->window_end - WINDOW_OVERLAP;
-	next.size = 0;
-	scan->window = Min(scan->window * WINDOW_GROWTH, scan->max_window);
-	scan->window_end = add_window(scan, scan->next_stage, next, 0,
-								  run->meta_offset, scan->window);
-	fm_stage_start(&scan->fetch, scan->next_stage);
-}
-
-static bool
-is_cached(const FmRunScan *scan, FmBlockHandle handle)
-{
-	FmCacheKey	key;
-
-	key.object = current_run(scan)->id;
-	key.offset = handle.offset;
-	return fm_cache_contains(&key);
-}
-
-static void
-open_top(FmRunScan *scan)
-{
-	scan->fetch.stage = scan->index_stage;
-	fm_fetch_top(&scan->fetch, current_run(scan), &scan->top_pin);
-	fm_top_index_open(fm_slice(scan->top_pin.data, scan->top_pin.size),
-					  &scan->top);
-}
-
-static void
-open_partition(FmRunScan *scan)
-{
-	FmTopEntry	entry;
-
-	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-	scan->fetch.stage = scan->index_stage;
-	if (scan->index_stage != NULL && scan->positioned &&
-		!is_cached(scan, entry.handle) &&
-		fm_stage_find(scan->index_stage, current_run(scan),
-					  entry.handle.offset, entry.handle.size) == NULL)
-	{
-		(void) add_window(scan, scan->index_stage, entry.handle,
-						  current_run(scan)->meta_offset,
-						  current_run(scan)->tail_offset, INDEX_WINDOW);
-		fm_stage_read(&scan->fetch, &scan->index_stage, 1);
-	}
-	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
-				   entry.handle, NULL, &scan->partition_pin);
-	fm_partition_open(fm_slice(scan->partition_pin.data,
-							   scan->partition_pin.size), &scan->partition);
-}
-
-static void
-open_block(FmRunScan *scan)
-{
-	FmBlockHandle handle = fm_partition_block(&scan->partition,
-											  scan->block_no);
-
-	if (scan->block_stage != NULL && !is_cached(scan, handle))
-		read_blocks_ahead(scan, handle);
-	scan->fetch.stage = scan->block_stage;
-	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_DATA, handle,
-				   NULL, &scan->block_pin);
-	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
-					   &scan->block);
-}
-
-static void
-release_pins(FmRunScan *scan)
-{
-	fm_cache_release(&scan->block_pin);
-	fm_cache_release(&scan->partition_pin);
-	fm_cache_release(&scan->top_pin);
-}
-
-/* Steps to the next run in the scan's direction; false: there is none. */
-static bool
-next_run(FmRunScan *scan)
-{
-	if (scan->backward ? scan->run_no == 0 : scan->run_no + 1 >= scan->nruns)
-		return false;
-	scan->run_no += scan->backward ? -1 : 1;
-	open_top(scan);
-	scan->partition_no = scan->backward ? scan->top.npartitions - 1 : 0;
-	return true;
-}
-
-/* Steps to the next block in the scan's direction; false: there is none. */
-static bool
-next_block(FmRunScan *scan)
-{
-	CHECK_FOR_INTERRUPTS();
-	if (scan->backward ? scan->block_no > 0 :
-		scan->block_no + 1 < scan->partition.nblocks)
-		scan->block_no += scan->backward ? -1 : 1;
-	else
-	{
-		if (scan->backward ? scan->partition_no > 0 :
-			scan->partition_no + 1 < scan->top.npartitions)
-			scan->partition_no += scan->backward ? -1 : 1;
-		else if (!next_run(scan))
-			return false;
-		open_partition(scan);
-		scan->block_no = scan->backward ? scan->partition.nblocks - 1 : 0;
-	}
-	open_block(scan);
-	scan->entry_no = scan->backward ? scan->block.keys.count - 1 : 0;
-	return true;
-}
-
-/*
- * Opens the block of the current run that can hold key and sets entry_no to
- * its first entry >= key, or to its count.  False if the run ends before key.
- */
-static bool
-seek_block(FmRunScan *scan, FmSlice key)
-{
-	bool		equal;
-
-	open_top(scan);
-	scan->partition_no = fm_key_table_search(&scan->top.separators, key,
-											 &equal);
-	if (scan->partition_no >= scan->top.npartitions)
-		return false;
-	open_partition(scan);
-	scan->block_no = fm_key_table_search(&scan->partition.separators, key,
-										 &equal);
-	if (scan->block_no >= scan->partition.nblocks)
-		return false;
-	open_block(scan);
-	scan->entry_no = fm_key_table_search(&scan->block.keys, key, &equal);
-	return true;
-}
-
-/* Puts a backward scan on the last entry of its current run. */
-static void
-seek_run_end(FmRunScan *scan)
-{
-	open_top(scan);
-	scan->partition_no = scan->top.npartitions - 1;
-	open_partition(scan);
-	scan->block_no = scan->partition.nblocks - 1;
-	open_block(scan);
-	scan->entry_no = scan->block.keys.count - 1;
-}
-
-/* Moves one entry in the scan's direction; false at the end. */
-static bool
-step(FmRunScan *scan)
-{
-	if (scan->backward ? scan->entry_no > 0 :
-		scan->entry_no + 1 < scan->block.keys.count)
-	{
-		scan->entry_no += scan->backward ? -1 : 1;
-		return true;
-	}
-	return next_block(scan);
-}
-
-/* First position of a forward scan: the first entry >= lower. */
-static bool
-position_forward(FmRunScan *scan)
-{
-	for (scan->run_no = 0; scan->run_no < scan->nruns; scan->run_no++)
-	{
-		if (fm_slice_cmp(scan->runs[scan->run_no].upper, scan->lower) < 0)
-			continue;
-		if (seek_block(scan, scan->lower))
-			return scan->entry_no < scan->block.keys.count ||
-				next_block(scan);
-	}
-	return false;
-}
-
-/* First position of a backward scan: the last entry < upper. */
-static bool
-position_backward(FmRunScan *scan)
-{
-	uint32		n;
-
-	for (n = scan->nruns; n > 0; n--)
-	{
-		scan->run_no = n - 1;
-		if (scan->upper.len == 0)
-		{
-			seek_run_end(scan);
-			return true;
-		}
-		if (fm_slice_cmp(scan->runs[scan->run_no].lower, scan->upper) >= 0)
-			continue;
-
-		if (!seek_block(scan, scan->upper))
-			seek_run_end(scan);
-		else if (scan->entry_no > 0)
-			scan->entry_no--;
-		else
-			return next_block(scan);
-		return true;
-	}
-	return false;
-}
-
-/* The merge source's "next". */
-static FmStatus
-run_scan_next(FmMergeSource *source)
-{
-	FmRunScan  *scan = (FmRunScan *) source;
-	FmMergeEntry *entry = &source->entry;
-	bool		found;
-
-	if (scan->done)
-	{
-		entry->valid = false;
-		return FM_OK;
-	}
-	if (scan->positioned)
-		found = step(scan);
-	else
-	{
-		found = scan->backward ? position_backward(scan) :
-			position_forward(scan);
-		scan->positioned = true;
-	}
-	if (found)
-	{
-		entry->key = fm_slice(scan->key,
-							  fm_key_table_key(&scan->block.keys,
-											   scan->entry_no, scan->key));
-		if (scan->backward ?
-			fm_slice_cmp(entry->key, scan->lower) < 0 :
-			(scan->upper.len > 0 &&
-			 fm_slice_cmp(entry->key, scan->upper) >= 0))
-			found = false;
-	}
-	if (!found)
-	{
-		scan->done = true;
-		release_pins(scan);
-		entry->valid = false;
-		return FM_OK;
-	}
-	entry->tombstone = fm_data_block_is_tombstone(&scan->block,
-												  scan->entry_no);
-	entry->row = fm_data_block_row(&scan->block, scan->entry_no);
-	entry->valid = true;
-	return FM_OK;
-}
-
-static FmSlice
-copy_slice(FmSlice s)
-{
-	uint8	   *data;
-
-	if (s.len == 0)
-		return s;
-	data = palloc(s.len);
-	memcpy(data, s.data, s.len);
-	return fm_slice(data, s.len);
-}
-
-static FmRunScan *
-level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
-				 FmSlice lower, FmSlice upper, bool backward)
-{
-	FmRunScan  *scan = palloc0(sizeof(FmRunScan));
-
-	scan->source.next = run_scan_next;
-	scan->fetch = *fetch;
-	if (!fetch->store->ops->is_near)
-	{
-		scan->block_stage = fm_stage_create();
-		scan->next_stage = fm_stage_create();
-		scan->index_stage = fm_stage_create();
-		scan->window = FIRST_WINDOW / WINDOW_GROWTH;
-		scan->max_window = MIN_WINDOW * 4;
-	}
-	scan->runs = runs;
-	scan->nruns = nruns;
-	scan->backward = backward;
-	scan->lower = copy_slice(lower);
-	scan->upper = copy_slice(upper);
-	return scan;
-}
-
-FmRunScan *
-fm_run_scan_begin(FmFetch *fetch, const FmRunDesc *run, FmSlice lower,
-				  FmSlice upper, bool backward)
-{
-	return level_scan_begin(fetch, run, 1, lower, upper, backward);
-}
-
-FmMergeSource *
-fm_run_scan_source(FmRunScan *scan)
-{
-	return &scan->source;
-}
-
-void
-fm_run_scan_end(FmRunScan *scan)
-{
-	release_pins(scan);
-	fm_stage_free(scan->block_stage);
-	fm_stage_free(scan->next_stage);
-	fm_stage_free(scan->index_stage);
-	pfree(scan);
-}
 
 /* Does [lower, upper) meet the run's bounds? */
 static bool
@@ -454,78 +44,53 @@ in_range(const FmRunDesc *run, FmSlice lower, FmSlice upper)
 		(upper.len == 0 || fm_slice_cmp(run->lower, upper) < 0);
 }
 
-/* The index of the partition, or block, where a scan begins. */
-static uint32
-first_child(const FmRunScan *scan, const FmKeyTable *separators, uint32 n)
+/* Reads what all sources need first; false: it must be waited for. */
+static bool
+read_beginnings(FmRangeScan *scan, bool wait)
 {
-	FmSlice		key = scan->backward ? scan->upper : scan->lower;
-	bool		equal;
-	uint32		i;
-
-	if (scan->backward && key.len == 0)
-		return n - 1;
-	i = fm_key_table_search(separators, key, &equal);
-	return Min(i, n - 1);
-}
-
-/*
- * Stages what the sources need first, level by level of their runs' indexes.
- * It is a guess where a run ends before the scan's bound.
- */
-static void
-stage_beginnings(FmRangeScan *range, FmFetch *fetch)
-{
-	FmStage   **stages = palloc(sizeof(FmStage *) * Max(range->nscans, 1));
-	FmRunScan  *scan;
-	FmTopEntry	entry;
 	int			i;
 
-	for (i = 0; i < range->nscans; i++)
+	for (; scan->round < FM_RUN_SCAN_ROUNDS; scan->round++)
 	{
-		scan = range->scans[i];
-		scan->max_window = Max(MAX_WINDOW / range->nscans, MIN_WINDOW);
-		scan->run_no = scan->backward ? scan->nruns - 1 : 0;
-		stages[i] = scan->index_stage;
-		fm_stage_add_top(scan->index_stage, current_run(scan));
-	}
-	fm_stage_read(fetch, stages, range->nscans);
-	for (i = 0; i < range->nscans; i++)
-	{
-		scan = range->scans[i];
-		open_top(scan);
-		scan->partition_no = first_child(scan, &scan->top.separators,
-										 scan->top.npartitions);
-		fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-		fm_stage_add_block(scan->index_stage, current_run(scan),
-						   entry.handle);
-	}
-	fm_stage_read(fetch, stages, range->nscans);
-	for (i = 0; i < range->nscans; i++)
-	{
-		FmBlockHandle handle;
-		const uint8 *staged;
-
-		scan = range->scans[i];
-		open_partition(scan);
-		stages[i] = scan->block_stage;
-		scan->block_no = first_child(scan, &scan->partition.separators,
-									 scan->partition.nblocks);
-		handle = fm_partition_block(&scan->partition, scan->block_no);
-		staged = fm_stage_find(scan->index_stage, current_run(scan),
-							   handle.offset, handle.size);
-		if (staged == NULL)
-			fm_stage_add_block(scan->block_stage, current_run(scan), handle);
-		else
+		for (i = 0; i < scan->nscans && !scan->reading; i++)
+			fm_run_scan_start_round(scan->scans[i], scan->round);
+		scan->reading = true;
+		for (i = 0; i < scan->nscans && !wait; i++)
 		{
-			/* The whole run came with its top index. */
-			fm_stage_free(scan->block_stage);
-			scan->block_stage = scan->index_stage;
-			scan->index_stage = fm_stage_create();
-			stages[i] = scan->block_stage;
+			if (!fm_run_scan_round_has_come(scan->scans[i], scan->round))
+				return false;
 		}
+		for (i = 0; i < scan->nscans; i++)
+			fm_run_scan_finish_round(scan->scans[i], scan->round);
+		scan->reading = false;
 	}
-	fm_stage_read(fetch, stages, range->nscans);
-	pfree(stages);
+	return true;
+}
+
+/* Finds the first entries; false: something must be waited for. */
+static bool
+open_range(FmRangeScan *scan, bool wait)
+{
+	MemoryContext old;
+	int			i;
+
+	if (scan->opened)
+		return true;
+	old = MemoryContextSwitchTo(scan->context);
+	if (scan->fetch->store->ops->is_near || read_beginnings(scan, wait))
+	{
+		for (i = 0; i < scan->nsources; i++)
+			fm_check_status(scan->sources[i]->next(scan->sources[i]), "scan");
+		if (scan->nsources == 1)
+			scan->only = scan->sources[0];
+		else if (scan->nsources > 1)
+			fm_check_status(fm_merge_create(scan->sources, scan->nsources,
+											scan->backward, &scan->alloc,
+											&scan->merge), "merge");
+		scan->opened = true;
+	}
+	MemoryContextSwitchTo(old);
+	return scan->opened;
 }
 
 FmRangeScan *
@@ -534,18 +99,19 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 {
 	FmRangeScan *scan = palloc0(sizeof(FmRangeScan));
 	uint64	   *count = fetch->stats->count;
-	FmMergeSource **sources;
 	uint32		l0 = table->nlevels > 0 ? table->levels[0].nruns : 0;
-	int			nsources = 0;
 	uint32		l;
 	uint32		i;
 
 	scan->fetch = fetch;
+	scan->context = CurrentMemoryContext;
+	scan->backward = backward;
 	scan->alloc = fm_palloc_alloc(CurrentMemoryContext);
 	scan->scans = palloc(sizeof(FmRunScan *) * (l0 + FM_MAX_LEVELS));
-	sources = palloc(sizeof(FmMergeSource *) * (l0 + FM_MAX_LEVELS + 1));
+	scan->sources = palloc(sizeof(FmMergeSource *) *
+						   (l0 + FM_MAX_LEVELS + 1));
 	if (own_changes != NULL)
-		sources[nsources++] = own_changes;
+		scan->sources[scan->nsources++] = own_changes;
 
 	for (l = 0; l < table->nlevels; l++)
 	{
@@ -562,63 +128,87 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 			n++;
 			if (l == 0)
 				scan->scans[scan->nscans++] =
-					level_scan_begin(fetch, &level->runs[i], 1, lower, upper,
-									 backward);
+					fm_level_scan_begin(fetch, &level->runs[i], 1, lower, upper,
+										backward);
 		}
 		if (l > 0 && n > 0)
 			scan->scans[scan->nscans++] =
-				level_scan_begin(fetch, &level->runs[first], n, lower, upper,
-								 backward);
+				fm_level_scan_begin(fetch, &level->runs[first], n, lower, upper,
+									backward);
 		count[FM_RUNS_OUT_OF_RANGE] += level->nruns - n;
 		count[FM_RUNS_SEARCHED] += n;
 	}
 	for (i = 0; i < (uint32) scan->nscans; i++)
-		sources[nsources++] = &scan->scans[i]->source;
-
-	if (!fetch->store->ops->is_near)
-		stage_beginnings(scan, fetch);
-	for (i = 0; i < (uint32) nsources; i++)
-		fm_check_status(sources[i]->next(sources[i]), "scan");
-	if (nsources == 1)
-		scan->only = sources[0];
-	else if (nsources > 1)
-		fm_check_status(fm_merge_create(sources, nsources, backward,
-										&scan->alloc, &scan->merge), "merge");
-	pfree(sources);
+	{
+		if (!fetch->store->ops->is_near)
+			fm_run_scan_limit_window(scan->scans[i], MAX_WINDOW / scan->nscans /
+									 (fetch->nbeside + 1));
+		scan->sources[scan->nsources++] = fm_run_scan_source(scan->scans[i]);
+	}
 	return scan;
 }
 
-bool
-fm_range_scan_next(FmRangeScan *scan, FmSlice *key, FmSlice *row)
+/* Would the next step of no source wait? */
+static bool
+are_ready(FmRangeScan *scan)
+{
+	bool		ready = true;
+	int			i;
+
+	for (i = 0; i < scan->nscans; i++)
+		ready &= fm_run_scan_is_ready(scan->scans[i]);
+	return ready;
+}
+
+static FmRangeStep
+next_entry(FmRangeScan *scan, bool wait, FmSlice *key, FmSlice *row)
 {
 	FmMergeSource *winner;
 
+	if (!open_range(scan, wait))
+		return FM_RANGE_WAITS;
 	for (;;)
 	{
+		if (!wait && scan->started && !are_ready(scan))
+			return FM_RANGE_WAITS;
 		winner = scan->only;
 		if (winner != NULL)
 		{
 			if (scan->started)
 				fm_check_status(winner->next(winner), "scan");
-			scan->started = true;
 			if (!winner->entry.valid)
-				return false;
+				winner = NULL;
 		}
 		else if (scan->merge != NULL)
-		{
 			fm_check_status(fm_merge_next(scan->merge, &winner), "merge");
-			if (winner == NULL)
-				return false;
-		}
-		else
-			return false;
+		scan->started = true;
+		if (winner == NULL)
+			return FM_RANGE_END;
 		if (!winner->entry.tombstone)
 		{
 			*key = winner->entry.key;
 			*row = winner->entry.row;
-			return true;
+			return FM_RANGE_ENTRY;
 		}
 	}
+}
+
+bool
+fm_range_scan_next(FmRangeScan *scan, FmSlice *key, FmSlice *row)
+{
+	return next_entry(scan, true, key, row) == FM_RANGE_ENTRY;
+}
+
+FmRangeStep
+fm_range_scan_try(FmRangeScan *scan, FmSlice *key, FmSlice *row)
+{
+	return next_entry(scan, false, key, row);
+}
+
+bool
+fm_range_scan_is_ready(FmRangeScan *scan)
+{
+	return open_range(scan, false) && (!scan->started || are_ready(scan));
 }
 
 void
@@ -630,6 +220,7 @@ fm_range_scan_end(FmRangeScan *scan)
 		fm_run_scan_end(scan->scans[i]);
 	if (scan->merge != NULL)
 		fm_merge_free(scan->merge);
+	pfree(scan->sources);
 	pfree(scan->scans);
 	pfree(scan);
 }

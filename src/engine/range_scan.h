@@ -1,30 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * range_scan.h
- *	  Ordered scans over the runs of a table, or of one run.
+ *	  Ordered scans over the runs of a table.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef FM_RANGE_SCAN_H
 #define FM_RANGE_SCAN_H
 
-#include "engine/fetch.h"
+#include "engine/run_scan.h"
 #include "format/head.h"
-#include "format/merge.h"
 
 typedef struct FmRangeScan FmRangeScan;
-typedef struct FmRunScan FmRunScan;
-
-/*
- * Entries of one run in [lower, upper) (an empty slice: unbounded), as a
- * merge source.  Lives in the current context; its pin belongs to
- * CurrentResourceOwner.  The source's entry slices live until its next move.
- */
-extern FmRunScan *fm_run_scan_begin(FmFetch *fetch, const FmRunDesc *run,
-									FmSlice lower, FmSlice upper,
-									bool backward);
-extern FmMergeSource *fm_run_scan_source(FmRunScan *scan);
-extern void fm_run_scan_end(FmRunScan *scan);
 
 /*
  * The live entries of a table in [lower, upper), newest version of each key,
@@ -36,8 +23,25 @@ extern FmRangeScan *fm_range_scan_begin(FmFetch *fetch, const FmTable *table,
 										bool backward,
 										FmMergeSource *own_changes);
 
-/* The next entry; false at the end.  Slices live until the next call. */
+typedef enum FmRangeStep
+{
+	FM_RANGE_ENTRY,
+	FM_RANGE_END,
+	FM_RANGE_WAITS				/* for what has been started: to be called
+								 * again */
+} FmRangeStep;
+
+/*
+ * The next entry; fm_range_scan_next: false at the end.  Slices live until the
+ * next call.  Only fm_range_scan_try answers FM_RANGE_WAITS.  Nothing is read
+ * before the first call.
+ */
 extern bool fm_range_scan_next(FmRangeScan *scan, FmSlice *key, FmSlice *row);
+extern FmRangeStep fm_range_scan_try(FmRangeScan *scan, FmSlice *key,
+									 FmSlice *row);
+
+/* Starts what the next entry needs; true if nothing has to be waited for. */
+extern bool fm_range_scan_is_ready(FmRangeScan *scan);
 extern void fm_range_scan_end(FmRangeScan *scan);
 
 #endif							/* FM_RANGE_SCAN_H */

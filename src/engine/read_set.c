@@ -15,8 +15,8 @@
 #include "utils/memutils.h"
 
 #include "engine/lookup.h"
-#include "engine/range_scan.h"
 #include "engine/read_set.h"
+#include "engine/run_scan.h"
 #include "objstore/pg_status.h"
 
 #define MAX_KEYS 10000

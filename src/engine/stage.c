@@ -140,18 +140,21 @@ fm_stage_add_block(FmStage *stage, const FmRunDesc *run, FmBlockHandle handle)
 		fm_stage_add(stage, run, handle.offset, handle.size);
 }
 
-void
+bool
 fm_stage_add_top(FmStage *stage, const FmRunDesc *run)
 {
 	uint64		start = run->tail_offset;
 
-	if (is_cached(run, run->tail_offset) || run->meta_offset > run->size)
-		return;
+	if (is_cached(run, run->tail_offset))
+		return false;
+	if (run->meta_offset > run->size)
+		return true;
 	if (run->size <= SMALL_RUN_SIZE)
 		start = 0;
 	else if (run->size - run->meta_offset <= FM_RUN_META_ONE_READ)
 		start = run->meta_offset;
 	fm_stage_add(stage, run, start, run->size - start);
+	return true;
 }
 
 /* The ranges of a segment's pieces. */
@@ -258,6 +261,13 @@ fm_stage_finish(FmFetch *fetch, FmStage *stage)
 	stage->pending = NULL;
 	fm_fetch_finish_read(fetch, pending, stage->ranges, stage->nranges);
 	take_results(&stage, 1, stage->ranges);
+}
+
+bool
+fm_stage_has_come(FmFetch *fetch, FmStage *stage)
+{
+	return stage->pending == NULL ||
+		fetch->store->ops->poll_read(stage->pending);
 }
 
 bool

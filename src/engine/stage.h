@@ -37,7 +37,7 @@ extern void fm_stage_add(FmStage *stage, const FmRunDesc *run, uint64 offset,
  */
 extern void fm_stage_add_block(FmStage *stage, const FmRunDesc *run,
 							   FmBlockHandle handle);
-extern void fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
+extern bool fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
 
 /*
  * Reads what was added to all of the stages, side by side.  What cannot be
@@ -46,11 +46,14 @@ extern void fm_stage_add_top(FmStage *stage, const FmRunDesc *run);
 extern void fm_stage_read(FmFetch *fetch, FmStage **stages, int n);
 
 /*
- * Starts to read what was added to a stage that holds nothing else; what comes
- * is there after fm_stage_finish.
+ * Starts to read what was added to a stage; it is there after fm_stage_finish,
+ * before which nothing else is added.
  */
 extern void fm_stage_start(FmFetch *fetch, FmStage *stage);
 extern void fm_stage_finish(FmFetch *fetch, FmStage *stage);
+
+/* Would fm_stage_finish not wait?  Does not wait itself. */
+extern bool fm_stage_has_come(FmFetch *fetch, FmStage *stage);
 
 /* Is it being read, and does that include the range? */
 extern bool fm_stage_awaits(const FmStage *stage, const FmRunDesc *run,

@@ -46,6 +46,18 @@ extern void fmReInitializeDSMForeignScan(ForeignScanState *node,
 extern void fmInitializeWorkerForeignScan(ForeignScanState *node,
 										  shm_toc *toc, void *coordinate);
 
+/*
+ * For an asynchronous scan: goes on as far as it can without waiting, and
+ * without showing a row; true if the next row, or the end, is at hand.
+ */
+extern bool fm_scan_advance(ForeignScanState *node);
+
+/* async.c */
+extern bool fmIsForeignPathAsyncCapable(ForeignPath *path);
+extern void fmForeignAsyncRequest(AsyncRequest *areq);
+extern void fmForeignAsyncConfigureWait(AsyncRequest *areq);
+extern void fmForeignAsyncNotify(AsyncRequest *areq);
+
 /* What a running scan has counted; NULL before it runs. */
 extern const FmStats *fm_scan_stats(ForeignScanState *node);
 

@@ -35,6 +35,11 @@ fusio_manifest_handler(PG_FUNCTION_ARGS)
 	routine->ReInitializeDSMForeignScan = fmReInitializeDSMForeignScan;
 	routine->InitializeWorkerForeignScan = fmInitializeWorkerForeignScan;
 
+	routine->IsForeignPathAsyncCapable = fmIsForeignPathAsyncCapable;
+	routine->ForeignAsyncRequest = fmForeignAsyncRequest;
+	routine->ForeignAsyncConfigureWait = fmForeignAsyncConfigureWait;
+	routine->ForeignAsyncNotify = fmForeignAsyncNotify;
+
 	routine->AddForeignUpdateTargets = fmAddForeignUpdateTargets;
 	routine->PlanForeignModify = fmPlanForeignModify;
 	routine->BeginForeignModify = fmBeginForeignModify;

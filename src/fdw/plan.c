@@ -54,6 +54,7 @@ typedef struct RelPlan
 {
 	FmTableOptions *options;
 	FmTableSize size;
+	bool		only_read;		/* rows are neither changed nor locked */
 } RelPlan;
 
 /*
@@ -100,6 +101,15 @@ add_unique_key(PlannerInfo *root, RelOptInfo *rel, const FmTableOptions *options
 	rel->indexlist = lappend(rel->indexlist, index);
 }
 
+static bool
+is_only_read(PlannerInfo *root, const RelOptInfo *rel)
+{
+	const PlanRowMark *mark = get_plan_rowmark(root->rowMarks, rel->relid);
+
+	return !bms_is_member(rel->relid, root->all_result_relids) &&
+		(mark == NULL || mark->strength == LCS_NONE);
+}
+
 void
 fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
@@ -111,6 +121,7 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	List	   *conditions;
 
 	plan->options = fm_table_options(rel);
+	plan->only_read = is_only_read(root, baserel);
 	fm_table_size(open, &plan->size);
 	fm_close_table(open);
 	table_close(rel, NoLock);
@@ -470,6 +481,16 @@ needed_columns(RelOptInfo *baserel, List *quals, const RelPlan *plan,
 			attnums = lappend_int(attnums, i);
 	}
 	return attnums;
+}
+
+/* Who changes or locks rows may wait for locks, and in an order. */
+bool
+fm_plan_is_async_capable(const RelOptInfo *rel)
+{
+	const RelPlan *plan = rel->fdw_private;
+
+	return plan->only_read &&
+		!fm_location_is_local(plan->options->store.location);
 }
 
 /* Whether rows are read in order to be changed or locked. */

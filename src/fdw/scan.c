@@ -21,83 +21,14 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "engine/lookup.h"
-#include "engine/range_scan.h"
-#include "engine/sample.h"
-#include "engine/xact.h"
 #include "fdw/fdw.h"
-#include "fdw/quals.h"
-#include "fdw/scan_plan.h"
-#include "fdw/table.h"
+#include "fdw/scan_state.h"
 #include "manifest/snapshot.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
-
-/* A condition, ready to be evaluated. */
-typedef struct ScanCondition
-{
-	FmConditionKind kind;
-	int			keyno;
-	ExprState  *value;			/* NULL for tests of NULL */
-	FmKeyInput	input;
-	Oid			element_type;	/* of FM_CONDITION_ANY */
-	int16		element_len;
-	bool		element_byval;
-	char		element_align;
-} ScanCondition;
-
-typedef enum ScanMode
-{
-	SCAN_NOT_STARTED,
-	SCAN_EMPTY,
-	SCAN_KEYS,
-	SCAN_RANGES
-} ScanMode;
-
-/* In shared memory: pieces of the table are taken one by one. */
-typedef struct ParallelScan
-{
-	pg_atomic_uint32 next_piece;
-} ParallelScan;
-
-typedef struct FmScanState
-{
-	FmTableOptions *options;
-	FmOpenTable *open;			/* NULL until open_scan */
-	FmFetch		fetch;
-	FmStats		stats;
-	FmStats		of_workers;
-	FmStats		total;			/* of both, for EXPLAIN */
-	FmTupleProjection *projection;
-	FmLookup   *lookup;			/* made at the first look-up */
-	bool		nulls_set;		/* the slot's unread columns are NULL */
-	CommandId	curcid;
-	bool		backward;
-	FmScanLocking locking;
-
-	int			nconditions;
-	ScanCondition *conditions;
-	bool		full_key;		/* conditions fix every key column */
-
-	ScanMode	mode;
-	FmAlloc		key_alloc;
-	FmBuf		key;			/* being encoded */
-	FmLookupKey one_key;
-	FmLookupKey *keys;			/* to look up, or prefixes of ranges */
-	int			nkeys;
-	int			next_key;
-	FmRangeScan *range;			/* NULL between ranges */
-	ParallelScan *parallel;		/* NULL: this process reads all pieces */
-	FmKeyRange *pieces;			/* of a parallel scan; NULL until needed */
-	uint32		npieces;
-	FmBufferScan *own;
-
-	MemoryContext context;		/* lives as long as the scan */
-	MemoryContext rescan_context;	/* lives until the next rescan */
-	MemoryContext row_context;	/* lives until the next row */
-} FmScanState;
 
 static void
 init_conditions(ForeignScanState *node, FmScanState *scan)
@@ -175,7 +106,8 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 /*
  * A scan by full key that changes or locks what it finds opens its table
  * later, once it holds the lock of its first key: it then reads what the
- * writer that it waited for has published.
+ * writer that it waited for has published.  So does an asynchronous scan, in
+ * order to wait for HEAD beside others.
  */
 void
 fmBeginForeignScan(ForeignScanState *node, int eflags)
@@ -204,7 +136,9 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 	scan->row_context = AllocSetContextCreate(CurrentMemoryContext,
 											  "fusio_manifest row",
 											  ALLOCSET_SMALL_SIZES);
-	if (scan->locking == FM_SCAN_READS || !scan->full_key)
+	scan->asynchronous = node->ss.ps.async_capable;
+	if (!scan->asynchronous &&
+		(scan->locking == FM_SCAN_READS || !scan->full_key))
 		open_scan(node, scan);
 }
 
@@ -228,7 +162,11 @@ static void
 reset_scan(FmScanState *scan)
 {
 	end_range(scan);
+	if (scan->lookup != NULL)
+		fm_lookup_give_up(scan->lookup);
 	scan->mode = SCAN_NOT_STARTED;
+	scan->running = false;
+	scan->waits_since_us = 0;
 }
 
 /* scan->key is the one key to look up. */
@@ -534,6 +472,7 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 	scan->key.len = 0;
 	scan->nkeys = 0;
 	scan->next_key = 0;
+	scan->ahead = 0;
 	scan->keys = NULL;
 	MemoryContextReset(scan->rescan_context);
 	old = MemoryContextSwitchTo(scan->rescan_context);
@@ -562,6 +501,8 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 	}
 	else
 	{
+		if (scan->open == NULL)
+			open_scan(node, scan);
 		if (scan->keys == NULL)
 		{
 			/* The buffer is used again for the bounds. */
@@ -600,6 +541,19 @@ take_next_piece(FmScanState *scan)
 	return i < scan->npieces ? &scan->pieces[i] : NULL;
 }
 
+/* The next entry of the range; false at its end, or where the scan waits. */
+static bool
+next_of_range(FmScanState *scan, FmSlice *key, FmSlice *row)
+{
+	FmRangeStep step;
+
+	if (!scan->asynchronous)
+		return fm_range_scan_next(scan->range, key, row);
+	step = fm_range_scan_try(scan->range, key, row);
+	scan->waits = step == FM_RANGE_WAITS;
+	return step == FM_RANGE_ENTRY;
+}
+
 /* The next row of the ranges, which are disjoint and in key order. */
 static bool
 next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
@@ -609,8 +563,10 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 	{
 		if (scan->range != NULL)
 		{
-			if (fm_range_scan_next(scan->range, key, row))
+			if (next_of_range(scan, key, row))
 				return true;
+			if (scan->waits)
+				return false;
 			end_range(scan);
 		}
 		if (scan->parallel != NULL)
@@ -628,16 +584,20 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 	}
 }
 
-/* Reads ahead for the keys that come next. */
-static void
+/* Reads ahead for the keys that come next; false: the scan waits. */
+static bool
 read_ahead(FmScanState *scan)
 {
 	int			n = Min(scan->nkeys - scan->next_key, FM_LOOKUP_BATCH);
+	const FmLookupKey *keys = scan->keys +
+	(scan->backward ? scan->nkeys - scan->next_key - n : scan->next_key);
 
-	fm_lookup_read_ahead(scan->lookup, scan->keys +
-						 (scan->backward ?
-						  scan->nkeys - scan->next_key - n : scan->next_key),
-						 n);
+	if (!scan->asynchronous)
+		fm_lookup_read_ahead(scan->lookup, keys, n);
+	else if (!fm_lookup_try_ahead(scan->lookup, keys, n))
+		return false;
+	scan->ahead = scan->next_key + n;
+	return true;
 }
 
 /* Looks the next key up, own changes first; false: no row. */
@@ -650,8 +610,11 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 		FmBufferEntry own;
 		FmLookupKey *k;
 
-		if (scan->next_key % FM_LOOKUP_BATCH == 0)
-			read_ahead(scan);
+		if (scan->next_key == scan->ahead && !read_ahead(scan))
+		{
+			scan->waits = true;
+			return false;
+		}
 		k = take_next_key(scan);
 
 		*key = k->key;
@@ -675,6 +638,38 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 	return false;
 }
 
+/* Starts the scan, unless it would wait for HEAD; false: it waits. */
+static bool
+try_start(ForeignScanState *node, FmScanState *scan)
+{
+	if (scan->asynchronous && scan->open == NULL)
+	{
+		if (scan->store == NULL)
+			scan->store = fm_open_store(&scan->options->store,
+										fm_scan_check_as_user(node));
+		if (!fm_snapshot_prepare(scan->store, GetActiveSnapshot()))
+			return false;
+	}
+	start_scan(node, scan);
+	return true;
+}
+
+bool
+fm_scan_advance(ForeignScanState *node)
+{
+	FmScanState *scan = node->fdw_state;
+
+	if (scan->mode == SCAN_NOT_STARTED && !try_start(node, scan))
+		return false;
+	if (scan->mode == SCAN_KEYS)
+		return scan->next_key < scan->ahead ||
+			scan->next_key == scan->nkeys || read_ahead(scan);
+	if (scan->range == NULL && scan->mode == SCAN_RANGES &&
+		scan->next_key < scan->nkeys)
+		(void) begin_range(node, scan, take_next_key(scan)->key, NULL);
+	return scan->range == NULL || fm_range_scan_is_ready(scan->range);
+}
+
 TupleTableSlot *
 fmIterateForeignScan(ForeignScanState *node)
 {
@@ -686,8 +681,9 @@ fmIterateForeignScan(ForeignScanState *node)
 
 	ExecClearTuple(slot);
 	MemoryContextReset(scan->row_context);
-	if (scan->mode == SCAN_NOT_STARTED)
-		start_scan(node, scan);
+	scan->waits = scan->mode == SCAN_NOT_STARTED && !try_start(node, scan);
+	if (scan->waits)
+		return slot;
 	if (scan->mode == SCAN_KEYS)
 		found = next_of_keys(scan, &key, &row);
 	else if (scan->mode == SCAN_RANGES)

@@ -30,6 +30,9 @@ typedef enum FmScanLocking
 								 * keys join the conflict check */
 } FmScanLocking;
 
+/* Whether scans of a relation wait for a store, and may do so beside others. */
+extern bool fm_plan_is_async_capable(const RelOptInfo *rel);
+
 /* Keys, or prefixes of the key, that conditions mean: 1, or a list's length. */
 extern double fm_conditions_lookups(PlannerInfo *root, List *conditions);
 

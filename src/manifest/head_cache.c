@@ -225,19 +225,32 @@ read_missing(HeadEntry *entry)
 
 	/* Whoever published one meanwhile has made the place not empty. */
 	if (!store->ops->is_empty(store) &&
-		store->ops->read_head(store, &entry->tag, &bytes) != FM_HEAD_READ)
+		store->ops->read_head(store, &entry->tag, NULL, &bytes) != FM_HEAD_READ)
 		raise_no_head(store);
 	if (bytes.len == 0 && entry->tag != NULL)
 		raise_no_head(store);
 	return fm_manifest_from_bytes(store, bytes);
 }
 
+/* Leaves no tag but that of what was read last. */
 static void
-drop_tag(HeadEntry *entry)
+drop_stale_tag(HeadEntry *entry)
 {
-	if (entry->tag != NULL)
-		entry->store->ops->free_tag(entry->store, entry->tag);
+	if (entry->tag_is_of_last || entry->tag == NULL)
+		return;
+	entry->store->ops->free_tag(entry->store, entry->tag);
 	entry->tag = NULL;
+}
+
+FmPendingHead *
+fm_manifest_start(FmStore *store)
+{
+	HeadEntry  *entry = find_entry(store);
+
+	if (store->ops->start_head == NULL)
+		return NULL;
+	drop_stale_tag(entry);
+	return store->ops->start_head(store, entry->tag);
 }
 
 /*
@@ -245,16 +258,15 @@ drop_tag(HeadEntry *entry)
  * asked for if what is known may be believed for a while.
  */
 static FmManifest *
-read_head(HeadEntry *entry, bool *asked)
+read_head(HeadEntry *entry, FmPendingHead *started, bool *asked)
 {
 	FmStore    *store = entry->store;
 	FmManifest *manifest = NULL;
 	FmSlice		bytes = {NULL, 0};
 
 	*asked = true;
-	if (!entry->tag_is_of_last)
-		drop_tag(entry);
-	switch (store->ops->read_head(store, &entry->tag, &bytes))
+	drop_stale_tag(entry);
+	switch (store->ops->read_head(store, &entry->tag, started, &bytes))
 	{
 		case FM_HEAD_FRESH:
 			*asked = false;
@@ -310,7 +322,7 @@ raise_gone_back(FmStore *store, const FmHeadIdentity *found,
  * store is known; only then it is refused.
  */
 FmManifest *
-fm_manifest_acquire(FmStore *store)
+fm_manifest_acquire(FmStore *store, FmPendingHead *started)
 {
 	HeadEntry  *entry = find_entry(store);
 	bool		again = false;
@@ -325,7 +337,7 @@ fm_manifest_acquire(FmStore *store)
 		memset(&highest, 0, sizeof(highest));
 		if (entry->seen != NULL)
 			highest = fm_seen_highest(entry->seen);
-		manifest = read_head(entry, &asked);
+		manifest = read_head(entry, again ? NULL : started, &asked);
 		if (!manifest->exists || !asked)
 			break;
 		found = fm_head_identity(manifest->head);
@@ -382,7 +394,7 @@ fm_manifest_highest_seen(FmManifest *manifest)
 FmManifest *
 fm_manifest_current(FmStore *store)
 {
-	FmManifest *manifest = fm_manifest_acquire(store);
+	FmManifest *manifest = fm_manifest_acquire(store, NULL);
 
 	fm_manifest_release_with(manifest, CurrentMemoryContext);
 	return manifest;
@@ -547,7 +559,7 @@ fm_manifest_create_head(FmStore *store, TimestampTz deadline)
 
 	for (i = 0; i < CREATE_TRIES; i++)
 	{
-		FmManifest *manifest = fm_manifest_acquire(store);
+		FmManifest *manifest = fm_manifest_acquire(store, NULL);
 		bool		exists = manifest->exists;
 
 		fm_manifest_release(manifest);

@@ -70,8 +70,14 @@ extern void fm_manifest_note_published(FmStore *store, const FmHead *head);
 extern void fm_manifest_accept(FmStore *store, bool accepting);
 extern FmHeadIdentity fm_manifest_highest_seen(FmManifest *manifest);
 
-/* Counted use without a memory context; for manifest/ only. */
-extern FmManifest *fm_manifest_acquire(FmStore *store);
+/*
+ * Counted use without a memory context; for manifest/ only.  fm_manifest_start
+ * starts what fm_manifest_acquire, which may then be told of it, would wait
+ * for; NULL if that is nothing.  It lives in the current memory context.
+ */
+extern FmManifest *fm_manifest_acquire(FmStore *store,
+									   FmPendingHead *started);
+extern FmPendingHead *fm_manifest_start(FmStore *store);
 extern FmManifest *fm_manifest_from_bytes(FmStore *store, FmSlice bytes);
 extern void fm_manifest_retain(FmManifest *manifest);
 extern void fm_manifest_release(FmManifest *manifest);

@@ -54,7 +54,7 @@ typedef struct SharedHeads
 	LWLock		lock;			/* of nheads and of adding */
 	int			nheads;
 	FmSeenHead	heads[MAX_SHARED];
-}			SharedHeads;
+} SharedHeads;
 
 typedef struct PrivateHead
 {
@@ -62,7 +62,7 @@ typedef struct PrivateHead
 	slist_node	node;
 }			PrivateHead;
 
-static SharedHeads * shared = NULL;
+static SharedHeads *shared = NULL;
 static slist_head private_heads = SLIST_STATIC_INIT(private_heads);
 
 static bool

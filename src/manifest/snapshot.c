@@ -43,9 +43,19 @@ typedef struct FmPin
 	struct FmPin *next;
 } FmPin;
 
+/* A HEAD that is being read, to be pinned. */
+typedef struct StartedHead
+{
+	FmStore    *store;
+	FmPendingHead *pending;
+	MemoryContext context;		/* holds all of it */
+	struct StartedHead *next;
+} StartedHead;
+
 typedef struct FmPinSet
 {
 	FmPin	   *pins;
+	StartedHead *started;
 	bool		of_leader;		/* in a worker: the leader's snapshot */
 	bool		is_shared;		/* key is that of its pins in shared memory */
 	FmPinKey	key;			/* without store */
@@ -95,9 +105,36 @@ key_of(const FmPinSet *set, const FmStore *store)
 	return key;
 }
 
+static StartedHead *
+find_started(const FmPinSet *set, const FmStore *store)
+{
+	StartedHead *head;
+
+	for (head = set->started; head != NULL; head = head->next)
+	{
+		if (head->store == store)
+			return head;
+	}
+	return NULL;
+}
+
+static void
+drop_started(FmPinSet *set, StartedHead *head)
+{
+	StartedHead **link = &set->started;
+
+	while (*link != head)
+		link = &(*link)->next;
+	*link = head->next;
+	head->store->refcount--;
+	MemoryContextDelete(head->context);
+}
+
 static void
 release_set(FmPinSet *set)
 {
+	while (set->started != NULL)
+		drop_started(set, set->started);
 	while (set->pins != NULL)
 	{
 		FmPin	   *pin = set->pins;
@@ -221,19 +258,33 @@ find_leader(FmPinSet *set, Snapshot snapshot)
 	set->is_shared = fm_shared_pins_find(&set->key, &nothing);
 }
 
+/* The HEAD of a store, in use by the caller: as asked for before, or now. */
+static FmManifest *
+read_version(FmPinSet *set, FmStore *store)
+{
+	StartedHead *started = find_started(set, store);
+	FmManifest *manifest;
+
+	if (started == NULL)
+		return fm_manifest_acquire(store, NULL);
+	manifest = fm_manifest_acquire(store, started->pending);
+	drop_started(set, started);
+	return manifest;
+}
+
 /*
  * The version of a store that a set is to have, in use by the caller.  No
  * lock is held while HEAD is read; who is first in shared memory is right.
  */
 static FmManifest *
-choose_version(const FmPinSet *set, FmStore *store, bool *shared)
+choose_version(FmPinSet *set, FmStore *store, bool *shared)
 {
 	*shared = set->is_shared;
 	if (!set->is_shared)
 	{
 		if (set->of_leader)
 			raise_no_leader(store);
-		return fm_manifest_acquire(store);
+		return read_version(set, store);
 	}
 	for (;;)
 	{
@@ -247,7 +298,7 @@ choose_version(const FmPinSet *set, FmStore *store, bool *shared)
 			pfree(unconstify(uint8 *, bytes.data));
 			return manifest;
 		}
-		manifest = fm_manifest_acquire(store);
+		manifest = read_version(set, store);
 		switch (fm_shared_pins_add(&key, manifest->bytes))
 		{
 			case FM_PIN_ADDED:
@@ -304,6 +355,44 @@ fm_snapshot_get(FmStore *store, Snapshot snapshot)
 	set->pins = pin;
 	fm_manifest_retain(manifest);
 	return manifest;
+}
+
+bool
+fm_snapshot_prepare(FmStore *store, Snapshot snapshot)
+{
+	FmPinSet   *set = set_of(snapshot);
+	StartedHead *head;
+
+	if (set == NULL || find_pin(set, store) != NULL || IsParallelWorker())
+		return true;
+	head = find_started(set, store);
+	if (head == NULL)
+	{
+		MemoryContext context;
+		MemoryContext old;
+
+		/* Until it is whole, an error frees it. */
+		context = AllocSetContextCreate(CurrentMemoryContext,
+										"fusio_manifest started HEAD",
+										ALLOCSET_SMALL_SIZES);
+		old = MemoryContextSwitchTo(context);
+		head = palloc0(sizeof(StartedHead));
+		head->store = store;
+		head->context = context;
+		head->pending = fm_manifest_start(store);
+		MemoryContextSwitchTo(old);
+		if (head->pending == NULL)
+		{
+			MemoryContextDelete(context);
+			return true;
+		}
+		register_callback();
+		MemoryContextSetParent(context, TopMemoryContext);
+		store->refcount++;
+		head->next = set->started;
+		set->started = head;
+	}
+	return store->ops->poll_head(head->pending);
 }
 
 bool
@@ -392,7 +481,8 @@ fm_snapshot_scope_end(FmSnapshotScope *scope)
 	FmSnapshotScope *heir;
 
 	dlist_delete(&scope->node);
-	if (scope->set.pins != NULL || scope->set.is_shared)
+	if (scope->set.pins != NULL || scope->set.started != NULL ||
+		scope->set.is_shared)
 	{
 		heir = find_scope(scope->snapshot);
 		if (heir != NULL)

@@ -33,6 +33,12 @@ typedef struct FmSnapshotScope FmSnapshotScope;
  */
 extern FmManifest *fm_snapshot_get(FmStore *store, Snapshot snapshot);
 
+/*
+ * Starts what fm_snapshot_get would wait for, if that can be done; true if it
+ * would not wait now.
+ */
+extern bool fm_snapshot_prepare(FmStore *store, Snapshot snapshot);
+
 /* True if reads under the snapshot have pinned a HEAD of the store. */
 extern bool fm_snapshot_is_pinned(FmStore *store, Snapshot snapshot);
 

@@ -4,7 +4,7 @@
  *	  HTTP requests, several at a time, that obey interrupts.
  *
  * libcurl says which sockets it waits for; we wait for them, and the process
- * latch, in a WaitEventSet, which is made anew when the sockets change.
+ * latch (http_sockets.c).
  *
  * Callbacks of libcurl must not raise: a longjmp through its frames would
  * leave it broken.  They write to memory that the request brought along.
@@ -23,12 +23,12 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
+#include "utils/memutils.h"
 
-#include "compat.h"
 #include "objstore/clock.h"
 #include "objstore/http.h"
+#include "objstore/http_sockets.h"
 
-#define MAX_SOCKETS 1024
 #define KEPT_CONNECTIONS 128
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
@@ -68,18 +68,13 @@ struct FmHttpBatch
 static CURLM *multi = NULL;
 static CURL *kept_handles[KEPT_HANDLES];
 static int	nkept_handles = 0;
+static int	nflying = 0;		/* transfers of all batches */
 
-/* What libcurl wants to wait for. */
-static struct
-{
-	curl_socket_t fd;
-	uint32		events;			/* of a WaitEventSet */
-}			sockets[MAX_SOCKETS];
-static int	nsockets = 0;
-static bool sockets_changed = true;
-static WaitEventSet *wait_set = NULL;
+/* When libcurl wants to be called anyhow. */
 static bool timer_set = false;
 static int64 timer_end_us;
+static int64 wake_us;			/* of fm_http_wake; it may have passed */
+static bool some_ended;			/* since fm_http_descriptor was asked anew */
 
 static sigset_t saved_signals;
 
@@ -102,27 +97,12 @@ static int
 note_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *data)
 {
 	uint32		events = 0;
-	int			i = 0;
 
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		events |= WL_SOCKET_READABLE;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		events |= WL_SOCKET_WRITEABLE;
-	sockets_changed = true;
-	while (i < nsockets && sockets[i].fd != fd)
-		i++;
-	if (events == 0)
-	{
-		if (i < nsockets)
-			sockets[i] = sockets[--nsockets];
-		return 0;
-	}
-	if (i == MAX_SOCKETS)
-		return -1;
-	sockets[i].fd = fd;
-	sockets[i].events = events;
-	nsockets = Max(nsockets, i + 1);
-	return 0;
+	return fm_http_sockets_watch(fd, events) ? 0 : -1;
 }
 
 static int
@@ -148,6 +128,7 @@ http_init(void)
 	if (multi != NULL)
 		return;
 	Assert(IsUnderPostmaster || !IsPostmasterEnvironment);
+	fm_http_sockets_init();
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		raise_curl("curl_global_init");
 	multi = curl_multi_init();
@@ -409,6 +390,8 @@ start(Transfer *transfer, const FmHttpOptions *options)
 	CURLMcode	rc;
 
 	transfer->easy = take_handle();
+	nflying++;
+	transfer->batch->options.pace->flying++;
 	ReserveExternalFD();
 	set_up(transfer, options);
 	transfer->answered = false;
@@ -439,6 +422,8 @@ stop(Transfer *transfer, bool keep_handle)
 	else
 		curl_easy_cleanup(transfer->easy);
 	unblock_signals();
+	nflying--;
+	transfer->batch->options.pace->flying--;
 	ReleaseExternalFD();
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
@@ -542,27 +527,8 @@ take_finished(void)
 		note_outcome(transfer, message->data.result);
 		stop(transfer, true);
 		settle(transfer);
+		some_ended = true;
 	}
-}
-
-/* Kept until the sockets change. */
-static void
-make_wait_set(void)
-{
-	int			i;
-
-	if (wait_set != NULL)
-		FreeWaitEventSet(wait_set);
-	wait_set = NULL;
-	wait_set = fm_create_wait_event_set(nsockets + 2);
-	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
-					  NULL);
-	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
-					  NULL);
-	for (i = 0; i < nsockets; i++)
-		AddWaitEventToSet(wait_set, sockets[i].events, sockets[i].fd, NULL,
-						  NULL);
-	sockets_changed = false;
 }
 
 static long
@@ -601,40 +567,40 @@ act_on_timer(void)
 static void
 wait_and_act(long left_ms, uint32 wait_event)
 {
-	WaitEvent	events[MAX_EVENTS];
-	int			n;
+	FmReadySocket ready[MAX_EVENTS];
+	int			n = fm_http_sockets_wait(left_ms, wait_event, ready,
+										 MAX_EVENTS);
 	int			i;
 
-	if (sockets_changed || wait_set == NULL)
-		make_wait_set();
-	n = WaitEventSetWait(wait_set, left_ms, events, MAX_EVENTS, wait_event);
 	for (i = 0; i < n; i++)
 	{
 		int			mask = 0;
 
-		if (events[i].events & WL_LATCH_SET)
-		{
-			ResetLatch(MyLatch);
-			CHECK_FOR_INTERRUPTS();
-			continue;
-		}
-		if (events[i].events & WL_SOCKET_READABLE)
+		if (ready[i].events & WL_SOCKET_READABLE)
 			mask |= CURL_CSELECT_IN;
-		if (events[i].events & WL_SOCKET_WRITEABLE)
+		if (ready[i].events & WL_SOCKET_WRITEABLE)
 			mask |= CURL_CSELECT_OUT;
-		act_on(events[i].fd, mask);
+		act_on(ready[i].fd, mask);
 	}
+}
+
+/* May a request of a batch be started?  One in any case. */
+static bool
+may_start(const FmHttpBatch *batch)
+{
+	int			max_parallel = Min(Max(batch->options.max_parallel, 1),
+								   FM_HTTP_MAX_PARALLEL);
+
+	return batch->started == batch->done ||
+		(batch->options.pace->flying < max_parallel &&
+		 nflying < FM_HTTP_MAX_PARALLEL);
 }
 
 /* Starts as many as may be in flight. */
 static void
 start_more(FmHttpBatch *batch)
 {
-	int			max_parallel = Min(Max(batch->options.max_parallel, 1),
-								   FM_HTTP_MAX_PARALLEL);
-
-	while (batch->started < batch->n &&
-		   batch->started - batch->done < max_parallel)
+	while (batch->started < batch->n && may_start(batch))
 	{
 		FmHttpPace *pace = batch->options.pace;
 
@@ -752,6 +718,58 @@ fm_http_wait(FmHttpBatch *batch)
 		act_on_timer();
 		take_finished();
 	}
+}
+
+bool
+fm_http_poll(FmHttpBatch *batch)
+{
+	CHECK_FOR_INTERRUPTS();
+	start_more(batch);
+	hedge_late(batch);
+	wait_and_act(0, batch->options.wait_event);
+	act_on_timer();
+	take_finished();
+	start_more(batch);
+	return batch->done == batch->n;
+}
+
+int
+fm_http_descriptor(bool anew)
+{
+	int64		at_us = fm_monotonic_us() + MIN_PATIENCE_US;
+
+	http_init();
+	if (timer_set)
+		at_us = Min(at_us, timer_end_us);
+	if (wake_us > fm_monotonic_us())
+		at_us = Min(at_us, wake_us);
+
+	/* Perhaps of a batch that was polled before; no socket will tell. */
+	if (anew)
+		some_ended = false;
+	else if (some_ended)
+		at_us = 0;
+	fm_http_sockets_set_timer(at_us, anew);
+	return fm_http_sockets_descriptor();
+}
+
+void
+fm_http_wake(int64 at_us)
+{
+	int64		now_us = fm_monotonic_us();
+
+	at_us = Max(at_us, now_us);
+	if (wake_us <= now_us || at_us < wake_us)
+		wake_us = at_us;
+	fm_http_sockets_set_timer(at_us, false);
+}
+
+void
+fm_http_advance(uint32 wait_event)
+{
+	wait_and_act(0, wait_event);
+	act_on_timer();
+	take_finished();
 }
 
 void

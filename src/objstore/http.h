@@ -76,6 +76,7 @@ typedef struct FmHttpPace
 	double		mean_us;
 	double		deviation_us;
 	double		credit;			/* requests that may be sent twice */
+	int			flying;			/* requests, of all batches */
 } FmHttpPace;
 
 /* What all requests of a call have in common. */
@@ -83,7 +84,8 @@ typedef struct FmHttpOptions
 {
 	int			connect_timeout_ms;
 	const char *ca_file;		/* NULL: libcurl's own */
-	int			max_parallel;	/* requests in flight */
+	int			max_parallel;	/* requests in flight, of all batches with
+								 * this pace, but that each has one */
 	uint32		wait_event;
 	FmHttpPace *pace;			/* outlives the call */
 } FmHttpOptions;
@@ -112,5 +114,35 @@ typedef struct FmHttpBatch FmHttpBatch;
 extern FmHttpBatch *fm_http_start(FmHttpRequest **requests, int n,
 								  const FmHttpOptions *options);
 extern void fm_http_wait(FmHttpBatch *batch);
+
+/*
+ * For who has other things to wait for.  fm_http_poll does what can be done
+ * now, for all batches, and says whether every request of this one has an
+ * outcome.
+ */
+extern bool fm_http_poll(FmHttpBatch *batch);
+
+/* Are there descriptors that fm_http_descriptor returns? */
+#ifdef __linux__
+#define FM_HTTP_HAS_DESCRIPTOR true
+#else
+#define FM_HTTP_HAS_DESCRIPTOR false
+#endif
+
+/*
+ * The descriptor that can be read once there is something to poll for: the
+ * same for all batches, and to be asked for each time, after the polls.  One
+ * who is about to wait for several batches asks "anew" for the first only.
+ * fm_http_wake ends the wait that is about to begin at a time, of
+ * fm_monotonic_us; 0: at once.
+ */
+extern int	fm_http_descriptor(bool anew);
+extern void fm_http_wake(int64 at_us);
+
+/*
+ * Takes in what has come for any batch, and does not wait: a server stops
+ * sending when the sockets' buffers are full.
+ */
+extern void fm_http_advance(uint32 wait_event);
 
 #endif							/* FM_HTTP_H */

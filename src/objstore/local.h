@@ -93,6 +93,7 @@ extern void fm_local_abandon(FmObjectWriter *writer);
 
 /* local_head.c */
 extern FmHeadReadResult fm_local_read_head(FmStore *store, FmHeadTag **tag,
+										   FmPendingHead *started,
 										   FmSlice *bytes);
 extern void fm_local_free_tag(FmStore *store, FmHeadTag *tag);
 extern void fm_local_free_tags(FmLocalStore *store);

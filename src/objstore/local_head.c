@@ -132,7 +132,8 @@ read_head_file(FmLocalStore *store, int fd, const struct stat *st,
 }
 
 FmHeadReadResult
-fm_local_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
+fm_local_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
+				   FmSlice *bytes)
 {
 	FmLocalStore *store = (FmLocalStore *) base;
 	char		path[FM_LOCAL_PATH_SIZE];

@@ -21,7 +21,7 @@ read_log_floor(FmStore *store)
 	FmSlice		bytes;
 	FmFault		fault;
 
-	if (store->ops->read_head(store, &tag, &bytes) != FM_HEAD_READ)
+	if (store->ops->read_head(store, &tag, NULL, &bytes) != FM_HEAD_READ)
 		return 0;
 	store->ops->free_tag(store, tag);
 	if (fm_head_decode(bytes, &alloc, &head, &fault) != FM_OK)

@@ -127,7 +127,7 @@ struct FmPendingRead
 	RangeGroup *groups;
 	FmS3Request *requests;
 	int			n;
-	FmHttpBatch *batch;			/* NULL: not started */
+	FmS3Batch  *batch;			/* NULL: not started */
 };
 
 /* What is needed to read the ranges, in the current memory context. */
@@ -170,9 +170,16 @@ s3_start_read(FmStore *base, FmReadRange *ranges, int n)
 {
 	FmPendingRead *pending = prepare_read((FmS3Store *) base, ranges, n);
 
-	pending->batch = fm_s3_start(pending->store, pending->requests,
-								 pending->n, FM_WAIT_OBJECT_READ);
+	pending->batch = fm_s3_start_batch(pending->store, pending->requests,
+									   pending->n, FM_WAIT_OBJECT_READ);
+	fm_http_advance(fm_wait_event(FM_WAIT_OBJECT_READ));
 	return pending;
+}
+
+static bool
+s3_poll_read(FmPendingRead *pending)
+{
+	return fm_s3_poll_batch(pending->batch);
 }
 
 /* How often it was sent in the end. */
@@ -182,26 +189,27 @@ count_sent(const FmS3Request *request)
 	return 1 + request->retries + (request->http.hedged ? 1 : 0);
 }
 
+/* All have an answer; how many requests that took. */
 static int
-s3_finish_read(FmPendingRead *pending)
+distribute_all(FmPendingRead *pending)
 {
 	int			nrequests = 0;
 	int			i;
 
-	fm_http_wait(pending->batch);
 	for (i = 0; i < pending->n; i++)
 	{
-		FmS3Request *request = &pending->requests[i];
-
-		if (!fm_s3_is_settled(pending->store, request))
-		{
-			nrequests += count_sent(request);
-			fm_s3_perform(pending->store, request, 1, FM_WAIT_OBJECT_READ);
-		}
-		nrequests += count_sent(request);
-		distribute(pending->store, &pending->groups[i], request);
+		nrequests += count_sent(&pending->requests[i]);
+		distribute(pending->store, &pending->groups[i],
+				   &pending->requests[i]);
 	}
 	return nrequests;
+}
+
+static int
+s3_finish_read(FmPendingRead *pending)
+{
+	fm_s3_finish_batch(pending->batch);
+	return distribute_all(pending);
 }
 
 static int
@@ -212,17 +220,11 @@ s3_read(FmStore *base, FmReadRange *ranges, int n)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FmPendingRead *pending = prepare_read((FmS3Store *) base, ranges, n);
-	int			nrequests = 0;
-	int			i;
+	int			nrequests;
 
 	fm_s3_perform(pending->store, pending->requests, pending->n,
 				  FM_WAIT_OBJECT_READ);
-	for (i = 0; i < pending->n; i++)
-	{
-		nrequests += count_sent(&pending->requests[i]);
-		distribute(pending->store, &pending->groups[i],
-				   &pending->requests[i]);
-	}
+	nrequests = distribute_all(pending);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return nrequests;
@@ -304,12 +306,15 @@ s3_options_changed(FmStore *base)
 static const FmStoreOps s3_ops = {
 	.read = s3_read,
 	.start_read = s3_start_read,
+	.poll_read = s3_poll_read,
 	.finish_read = s3_finish_read,
 	.create = fm_s3_create_object,
 	.append = fm_s3_append,
 	.finish = fm_s3_finish,
 	.abandon = fm_s3_abandon,
 	.read_head = fm_s3_read_head,
+	.start_head = fm_s3_start_head,
+	.poll_head = fm_s3_poll_head,
 	.free_tag = fm_s3_free_tag,
 	.cas_head = fm_s3_cas_head,
 	.recall_head = fm_s3_recall_head,

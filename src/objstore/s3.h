@@ -119,13 +119,16 @@ extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 							   FmWaitEvent wait_event);
 
 /*
- * Starts requests, to be waited for with fm_http_wait; the batch and the
- * requests live in the current memory context.  Afterwards each is asked
- * whether its answer is final; one that is not is to be performed anew.
+ * The same in two steps.  The batch, and the requests, live in the current
+ * memory context.  fm_s3_poll_batch, which does not wait, does what it can,
+ * repetitions included, and tells whether fm_s3_finish_batch would wait.
  */
-extern FmHttpBatch *fm_s3_start(FmS3Store *store, FmS3Request *requests, int n,
-								FmWaitEvent wait_event);
-extern bool fm_s3_is_settled(FmS3Store *store, FmS3Request *request);
+typedef struct FmS3Batch FmS3Batch;
+
+extern FmS3Batch *fm_s3_start_batch(FmS3Store *store, FmS3Request *requests,
+									int n, FmWaitEvent wait_event);
+extern bool fm_s3_poll_batch(FmS3Batch *batch);
+extern void fm_s3_finish_batch(FmS3Batch *batch);
 
 /*
  * Sends n requests side by side, once and without any retry; http.outcome
@@ -160,8 +163,11 @@ extern FmStore *fm_s3_create(const char *location, MemoryContext context);
 
 /* s3_head.c */
 extern FmHeadReadResult fm_s3_read_head(FmStore *store, FmHeadTag **tag,
+										FmPendingHead *started,
 										FmSlice *bytes);
 extern FmSlice fm_s3_recall_head(FmStore *store);
+extern FmPendingHead *fm_s3_start_head(FmStore *store, const FmHeadTag *tag);
+extern bool fm_s3_poll_head(FmPendingHead *pending);
 extern void fm_s3_free_tag(FmStore *store, FmHeadTag *tag);
 extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  const FmHeadIdentity *expected,

@@ -35,6 +35,15 @@ struct FmHeadTag
 	bool		identified;
 };
 
+struct FmPendingHead
+{
+	FmS3Request request;
+	char		etag[FM_ETAG_SIZE]; /* of the tag, "": none */
+	int64		asked_us;
+	uint64		epoch;
+	FmS3Batch  *batch;			/* NULL: not started */
+};
+
 static FmSlice
 copy_bytes(const uint8 *bytes, Size size)
 {
@@ -64,29 +73,64 @@ is_fresh(const FmS3Store *store)
 }
 
 /*
- * Asks for HEAD, unless it is still what the copy says: brings that up to
- * date, with "bytes" if it is another one.  False if there is none.
+ * A request for HEAD, unless it is what the ETag says (empty: whatever it
+ * is); its bytes come to dest.  palloc'd.
  */
-static bool
-ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
+static FmPendingHead *
+prepare_get(FmS3Store *store, const char *etag, uint8 *dest)
 {
-	FmS3Request *request = palloc0(sizeof(FmS3Request));
-	FmHttpRequest *http = &request->http;
-	FmSlice		new = {NULL, 0};
-	char		etag[FM_ETAG_SIZE];
-	bool		exists = true;
-	FmFault		fault;
+	FmPendingHead *pending = palloc0(sizeof(FmPendingHead));
+	FmS3Request *request = &pending->request;
 
 	request->method = "GET";
 	request->name = "HEAD";
-	strlcpy(etag, copy->etag, sizeof(etag));
+	strlcpy(pending->etag, etag, sizeof(pending->etag));
 	if (etag[0] != '\0')
-		fm_s3_add_header(request, "if-none-match", etag);
-	http->dest = store->head_buffer;
-	http->dest_size = FM_HEAD_MAX_SIZE;
-	copy->asked_us = fm_monotonic_us();
-	copy->epoch = fm_head_epoch(store->base.options.location);
-	fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
+		fm_s3_add_header(request, "if-none-match", pending->etag);
+	request->http.dest = dest;
+	request->http.dest_size = FM_HEAD_MAX_SIZE;
+	pending->asked_us = fm_monotonic_us();
+	pending->epoch = fm_head_epoch(store->base.options.location);
+	return pending;
+}
+
+FmPendingHead *
+fm_s3_start_head(FmStore *base, const FmHeadTag *tag)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	FmPendingHead *pending;
+
+	if (tag != NULL && is_fresh(store))
+		return NULL;
+	pending = prepare_get(store, tag != NULL ? tag->etag : "",
+						  palloc(FM_HEAD_MAX_SIZE));
+	pending->batch = fm_s3_start_batch(store, &pending->request, 1,
+									   FM_WAIT_HEAD_READ);
+	return pending;
+}
+
+bool
+fm_s3_poll_head(FmPendingHead *pending)
+{
+	return fm_s3_poll_batch(pending->batch);
+}
+
+/*
+ * Takes the answer: brings the copy up to date, with "bytes" if it is another
+ * one.  False if there is none.
+ */
+static bool
+take_answer(FmS3Store *store, const FmPendingHead *pending, FmHeadCopy *copy,
+			FmSlice *bytes)
+{
+	const FmS3Request *request = &pending->request;
+	const FmHttpRequest *http = &request->http;
+	FmSlice		new = {NULL, 0};
+	FmFault		fault;
+
+	strlcpy(copy->etag, pending->etag, sizeof(copy->etag));
+	copy->asked_us = pending->asked_us;
+	copy->epoch = pending->epoch;
 	switch (http->status)
 	{
 		case 200:
@@ -96,7 +140,7 @@ ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
 						 "it is larger than a HEAD can be", 0);
 				fm_raise_head_fault(&store->base, &fault);
 			}
-			*bytes = new = copy_bytes(store->head_buffer, http->received);
+			*bytes = new = copy_bytes(http->dest, http->received);
 			strlcpy(copy->etag, http->etag, sizeof(copy->etag));
 			break;
 		case 304:
@@ -104,14 +148,25 @@ ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
 		case 404:
 			if (strcmp(request->code, "NoSuchBucket") == 0)
 				fm_s3_raise(store, request, "read HEAD");
-			exists = false;
-			break;
+			return false;
 		default:
 			fm_s3_raise(store, request, "read HEAD");
 	}
-	if (exists)
-		fm_shared_head_note(&store->base, copy, new);
-	pfree(request);
+	fm_shared_head_note(&store->base, copy, new);
+	return true;
+}
+
+/* Asks for HEAD, unless it is still what the copy says. */
+static bool
+ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
+{
+	FmPendingHead *pending = prepare_get(store, copy->etag,
+										 store->head_buffer);
+	bool		exists;
+
+	fm_s3_perform(store, &pending->request, 1, FM_WAIT_HEAD_READ);
+	exists = take_answer(store, pending, copy, bytes);
+	pfree(pending);
 	return exists;
 }
 
@@ -136,43 +191,52 @@ ask_for_all(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
 	return exists;
 }
 
+/* The same as others have it, or asks: alone, or for all. */
+static bool
+find_out(FmS3Store *store, const char *my_etag, FmHeadCopy *copy,
+		 FmSlice *bytes)
+{
+	FmHeadTurn	turn;
+
+	/* Who has none is not told what others with the same rights know. */
+	(void) fm_s3_credentials(store);
+	if (store->head_buffer == NULL)
+		store->head_buffer = MemoryContextAlloc(store->base.context,
+												FM_HEAD_MAX_SIZE);
+	turn = fm_shared_head_await(&store->base, &store->pace, my_etag,
+								store->head_buffer, copy);
+	if (copy->len > 0)
+		*bytes = copy_bytes(store->head_buffer, copy->len);
+	if (turn == FM_HEAD_KNOWN)
+		return true;
+	if (copy->etag[0] == '\0' || turn == FM_HEAD_ASK_ALONE)
+		strlcpy(copy->etag, my_etag, sizeof(copy->etag));
+	return turn == FM_HEAD_ASK ? ask_for_all(store, copy, bytes) :
+		ask(store, copy, bytes);
+}
+
 FmHeadReadResult
-fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmSlice *bytes)
+fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
+				FmSlice *bytes)
 {
 	FmS3Store  *store = (FmS3Store *) base;
 	const char *my_etag = *tag != NULL ? (*tag)->etag : "";
 	FmHeadReadResult result = FM_HEAD_UNCHANGED;
 	FmSlice		found = {NULL, 0};
-	bool		exists = true;
+	bool		exists;
 	FmHeadCopy	copy;
-	FmHeadTurn	turn;
 
 	if (*tag != NULL && is_fresh(store))
 		return FM_HEAD_FRESH;
 
-	/* Who has none is not told what others with the same rights know. */
-	(void) fm_s3_credentials(store);
-	if (store->head_buffer == NULL)
-		store->head_buffer = MemoryContextAlloc(base->context,
-												FM_HEAD_MAX_SIZE);
-	turn = fm_shared_head_await(base, &store->pace, my_etag,
-								store->head_buffer, &copy);
-	if (copy.len > 0)
-		found = copy_bytes(store->head_buffer, copy.len);
-	switch (turn)
+	/* What was asked with another tag tells nothing about this one. */
+	if (started != NULL && strcmp(started->etag, my_etag) == 0)
 	{
-		case FM_HEAD_KNOWN:
-			break;
-		case FM_HEAD_ASK:
-			if (copy.etag[0] == '\0')
-				strlcpy(copy.etag, my_etag, sizeof(copy.etag));
-			exists = ask_for_all(store, &copy, &found);
-			break;
-		case FM_HEAD_ASK_ALONE:
-			strlcpy(copy.etag, my_etag, sizeof(copy.etag));
-			exists = ask(store, &copy, &found);
-			break;
+		fm_s3_finish_batch(started->batch);
+		exists = take_answer(store, started, &copy, &found);
 	}
+	else
+		exists = find_out(store, my_etag, &copy, &found);
 	if (!exists)
 	{
 		if (*tag != NULL)

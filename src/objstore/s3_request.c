@@ -432,22 +432,29 @@ send_requests(FmS3Store *store, FmS3Request **requests, int n,
 }
 
 /*
- * Sleeps before a repetition, until the time for a commit is up at the
- * longest; false if that would end after the deadline.
+ * When a pause before a repetition ends that begins now: when the time for a
+ * commit is up at the latest.
  */
-static bool
-pause_before_retry(const FmS3Store *store, int tries, int retry_after, int64 deadline_us,
-				   FmWaitEvent wait_event)
+static int64
+end_of_pause_us(const FmS3Store *store, int tries, int retry_after)
 {
 	int64		pause_ms = Min((int64) MIN_PAUSE_MS << Min(tries, 16),
 							   MAX_PAUSE_MS);
-	int64		end_us;
 
 	pause_ms = (int64) pg_prng_uint64_range(&pg_global_prng_state, 1,
 											(uint64) pause_ms);
 	pause_ms = Max(pause_ms, (int64) retry_after * 1000);
 	pause_ms = Min(pause_ms, commit_left_ms(store));
-	end_us = fm_monotonic_us() + pause_ms * 1000;
+	return fm_monotonic_us() + pause_ms * 1000;
+}
+
+/* Sleeps before a repetition; false if that would end after the deadline. */
+static bool
+pause_before_retry(const FmS3Store *store, int tries, int retry_after, int64 deadline_us,
+				   FmWaitEvent wait_event)
+{
+	int64		end_us = end_of_pause_us(store, tries, retry_after);
+
 	if (end_us > deadline_us)
 		return false;
 	while (fm_monotonic_us() < end_us)
@@ -469,31 +476,11 @@ retry_deadline(const FmS3Store *store)
 		(int64) store->base.options.retry_timeout_ms * 1000;
 }
 
-FmHttpBatch *
-fm_s3_start(FmS3Store *store, FmS3Request *requests, int n,
-			FmWaitEvent wait_event)
+/* Performs requests, some of which may have been sent before. */
+static void
+perform_until(FmS3Store *store, FmS3Request *requests, int n,
+			  FmWaitEvent wait_event, int64 deadline_us)
 {
-	FmS3Request **all = palloc(sizeof(FmS3Request *) * Max(n, 1));
-	int			i;
-
-	for (i = 0; i < n; i++)
-		all[i] = &requests[i];
-	return start_requests(store, all, n, wait_event);
-}
-
-bool
-fm_s3_is_settled(FmS3Store *store, FmS3Request *request)
-{
-	Repairs		done = {false, false, false};
-
-	return judge(store, request, &done) == FINAL && !is_wrong_range(request);
-}
-
-void
-fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
-			  FmWaitEvent wait_event)
-{
-	int64		deadline_us = retry_deadline(store);
 	FmS3Request **pending = palloc(sizeof(FmS3Request *) * Max(n, 1));
 	Repairs		done = {false, false, false};
 	int			npending = n;
@@ -502,10 +489,7 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 	int			i;
 
 	for (i = 0; i < n; i++)
-	{
 		pending[i] = &requests[i];
-		requests[i].retries = 0;
-	}
 	while (npending > 0)
 	{
 		int			nleft = 0;
@@ -542,6 +526,149 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 			fm_s3_raise(store, pending[0], "get an answer in time");
 	}
 	pfree(pending);
+}
+
+void
+fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
+			  FmWaitEvent wait_event)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		requests[i].retries = 0;
+	perform_until(store, requests, n, wait_event, retry_deadline(store));
+}
+
+struct FmS3Batch
+{
+	FmS3Store  *store;
+	FmS3Request *requests;
+	int			n;
+	FmWaitEvent wait_event;
+	MemoryContext context;
+	FmHttpBatch *http;			/* what was sent last */
+	int			tries;
+	int64		deadline_us;	/* of repetitions; 0: none was needed yet */
+	int64		resume_us;		/* the pause before one ends; 0: none */
+};
+
+FmS3Batch *
+fm_s3_start_batch(FmS3Store *store, FmS3Request *requests, int n,
+				  FmWaitEvent wait_event)
+{
+	FmS3Batch  *batch = palloc0(sizeof(FmS3Batch));
+	FmS3Request **all = palloc(sizeof(FmS3Request *) * Max(n, 1));
+	int			i;
+
+	batch->store = store;
+	batch->requests = requests;
+	batch->n = n;
+	batch->wait_event = wait_event;
+	batch->context = CurrentMemoryContext;
+	for (i = 0; i < n; i++)
+	{
+		requests[i].retries = 0;
+		all[i] = &requests[i];
+	}
+	batch->http = start_requests(store, all, n, wait_event);
+	return batch;
+}
+
+/* Without any attempt to put things right. */
+static bool
+is_passing(FmS3Store *store, FmS3Request *request)
+{
+	Repairs		done = {true, true, true};
+
+	return judge(store, request, &done) == PASSING;
+}
+
+/* Begins a pause if something is to be repeated in time. */
+static bool
+begin_pause(FmS3Batch *batch)
+{
+	int			retry_after = -1;
+	bool		passing = false;
+	int64		end_us;
+	int			i;
+
+	for (i = 0; i < batch->n; i++)
+	{
+		if (!is_passing(batch->store, &batch->requests[i]))
+			continue;
+		passing = true;
+		retry_after = Max(retry_after,
+						  batch->requests[i].http.retry_after);
+	}
+	if (!passing)
+		return false;
+	if (batch->deadline_us == 0)
+		batch->deadline_us = retry_deadline(batch->store);
+	end_us = end_of_pause_us(batch->store, batch->tries, retry_after);
+	if (end_us > batch->deadline_us)
+		return false;
+	batch->tries++;
+	batch->resume_us = end_us;
+	return true;
+}
+
+static void
+repeat_passing(FmS3Batch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	FmS3Request **passing = palloc(sizeof(FmS3Request *) * batch->n);
+	int			n = 0;
+	int			i;
+
+	batch->resume_us = 0;
+	for (i = 0; i < batch->n; i++)
+	{
+		if (!is_passing(batch->store, &batch->requests[i]))
+			continue;
+		batch->requests[i].retries++;
+		passing[n++] = &batch->requests[i];
+	}
+	batch->http = start_requests(batch->store, passing, n, batch->wait_event);
+	MemoryContextSwitchTo(old);
+}
+
+bool
+fm_s3_poll_batch(FmS3Batch *batch)
+{
+	if (batch->resume_us == 0)
+	{
+		if (!fm_http_poll(batch->http))
+			return false;
+		if (!begin_pause(batch))
+			return true;
+	}
+	if (fm_monotonic_us() >= batch->resume_us)
+		repeat_passing(batch);
+	else
+		fm_http_wake(batch->resume_us);
+	return false;
+}
+
+void
+fm_s3_finish_batch(FmS3Batch *batch)
+{
+	int			i;
+
+	fm_http_wait(batch->http);
+	for (i = 0; i < batch->n; i++)
+	{
+		FmS3Request *request = &batch->requests[i];
+		Repairs		done = {false, false, false};
+
+		if (judge(batch->store, request, &done) == FINAL &&
+			!is_wrong_range(request))
+			continue;
+		if (batch->deadline_us == 0)
+			batch->deadline_us = retry_deadline(batch->store);
+		request->retries++;
+		perform_until(batch->store, request, 1, batch->wait_event,
+					  batch->deadline_us);
+	}
 }
 
 void

@@ -30,6 +30,7 @@
 typedef struct FmStore FmStore;
 typedef struct FmObjectWriter FmObjectWriter;
 typedef struct FmPendingRead FmPendingRead;
+typedef struct FmPendingHead FmPendingHead;
 
 typedef enum FmObjectKind
 {
@@ -106,9 +107,11 @@ typedef struct FmStoreOps
 	/*
 	 * The same in two steps, for a store that is far away.  What is started
 	 * lives in the current memory context, as the ranges must, and is dropped
-	 * with it.
+	 * with it.  poll_read, which does not wait, tells whether finish_read
+	 * would.
 	 */
 	FmPendingRead *(*start_read) (FmStore *store, FmReadRange *ranges, int n);
+	bool		(*poll_read) (FmPendingRead *pending);
 	int			(*finish_read) (FmPendingRead *pending);
 
 	/*
@@ -128,10 +131,20 @@ typedef struct FmStoreOps
 	 * Reads HEAD unless it is still what *tag says.  *tag is NULL at first; a
 	 * new one is allocated in the store's context and replaces it.  *bytes is
 	 * palloc'd in the current context.  MISSING is only answered without a
-	 * tag: a HEAD that was there and is gone is an error.
+	 * tag: a HEAD that was there and is gone is an error.  "started", unless
+	 * NULL, is a read that start_head has started.
 	 */
 	FmHeadReadResult (*read_head) (FmStore *store, FmHeadTag **tag,
-								   FmSlice *bytes);
+								   FmPendingHead *started, FmSlice *bytes);
+
+	/*
+	 * For a store that is far away: starts what read_head with this tag would
+	 * wait for; NULL if that is nothing.  It lives in the current memory
+	 * context, and is dropped with it.  poll_head, which does not wait, tells
+	 * whether read_head would.
+	 */
+	FmPendingHead *(*start_head) (FmStore *store, const FmHeadTag *tag);
+	bool		(*poll_head) (FmPendingHead *pending);
 	void		(*free_tag) (FmStore *store, FmHeadTag *tag);
 
 	/*

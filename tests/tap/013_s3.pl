@@ -111,6 +111,30 @@ is($session->value('SELECT count(*) FROM t'), 100000, 'no harm done');
 like($session->value('EXPLAIN (ANALYZE, VERBOSE, FORMAT json) SELECT * FROM t WHERE k = 1'),
 	qr/"Request Price"/, 'EXPLAIN shows what requests cost');
 
+# what is read ahead, either way, is every byte in its place
+$session->run($_) for ("CREATE FOREIGN TABLE mixed (k int NOT NULL, v bytea) SERVER s OPTIONS (key 'k')",
+	'CREATE FUNCTION mix(n int) RETURNS bytea LANGUAGE sql IMMUTABLE AS '
+	  . '$$ SELECT CASE WHEN n % 997 = 0 THEN (SELECT string_agg(sha256(int4send(n * 9000 + g)), \'\') FROM generate_series(1, 9000) g) '
+	  . 'ELSE sha512(int4send(n)) || sha512(int4send(-n)) END $$',
+	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(1, 20000) g',
+	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(20001, 40000) g WHERE g % 3 > 0',
+	'INSERT INTO mixed SELECT g, mix(g) FROM generate_series(20001, 40000) g WHERE g % 3 = 0');
+for my $direction ('', ' DESC')
+{
+	for my $requests (1, 128)
+	{
+		$session->run("ALTER SERVER s OPTIONS (ADD max_requests '$requests')");
+		$session->run('SELECT fusio_manifest_cache_reset()');
+		$proxy->plan;
+		is($session->value("SELECT count(*) FROM (SELECT k, v, row_number() OVER () AS n FROM "
+			  . "(SELECT * FROM mixed ORDER BY k$direction) x) y WHERE v = mix(k) AND k = "
+			  . ($direction eq '' ? 'n' : '40001 - n')),
+			40000, "a long scan$direction, $requests in flight");
+		cmp_ok(requests(), '<', 60, 'in large pieces');
+		$session->run('ALTER SERVER s OPTIONS (DROP max_requests)');
+	}
+}
+
 # larger than one PUT may be
 $session->run("CREATE FOREIGN TABLE wide (k int NOT NULL, v bytea) SERVER s "
 	  . "OPTIONS (key 'k', compression 'none')");

@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_state.h
+ *	  The state of a scan that is executed: ForeignScanState's fdw_state.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FM_SCAN_STATE_H
+#define FM_SCAN_STATE_H
+
+#include "nodes/execnodes.h"
+#include "port/atomics.h"
+
+#include "engine/lookup.h"
+#include "engine/range_scan.h"
+#include "engine/sample.h"
+#include "engine/xact.h"
+#include "fdw/quals.h"
+#include "fdw/scan_plan.h"
+#include "fdw/table.h"
+
+/* A condition, ready to be evaluated. */
+typedef struct ScanCondition
+{
+	FmConditionKind kind;
+	int			keyno;
+	ExprState  *value;			/* NULL for tests of NULL */
+	FmKeyInput	input;
+	Oid			element_type;	/* of FM_CONDITION_ANY */
+	int16		element_len;
+	bool		element_byval;
+	char		element_align;
+} ScanCondition;
+
+typedef enum ScanMode
+{
+	SCAN_NOT_STARTED,
+	SCAN_EMPTY,
+	SCAN_KEYS,
+	SCAN_RANGES
+} ScanMode;
+
+/* In shared memory: pieces of the table are taken one by one. */
+typedef struct ParallelScan
+{
+	pg_atomic_uint32 next_piece;
+} ParallelScan;
+
+typedef struct FmScanState
+{
+	FmTableOptions *options;
+	FmOpenTable *open;			/* NULL until open_scan */
+	FmFetch		fetch;
+	FmStats		stats;
+	FmStats		of_workers;
+	FmStats		total;			/* of both, for EXPLAIN */
+	FmTupleProjection *projection;
+	FmLookup   *lookup;			/* made at the first look-up */
+	bool		nulls_set;		/* the slot's unread columns are NULL */
+	CommandId	curcid;
+	bool		backward;
+	FmScanLocking locking;
+	bool		asynchronous;	/* it must not wait: see async.c */
+	FmStore    *store;			/* of an asynchronous scan */
+	bool		waits;			/* so there was no row, but may be later */
+	bool		running;		/* between its first request and its end */
+	uint32		nrequests;		/* asynchronous ones */
+	int64		waits_since_us; /* monotonic; 0: it does not */
+
+	int			nconditions;
+	ScanCondition *conditions;
+	bool		full_key;		/* conditions fix every key column */
+
+	ScanMode	mode;
+	FmAlloc		key_alloc;
+	FmBuf		key;			/* being encoded */
+	FmLookupKey one_key;
+	FmLookupKey *keys;			/* to look up, or prefixes of ranges */
+	int			nkeys;
+	int			next_key;
+	int			ahead;			/* keys before it have been read ahead */
+	FmRangeScan *range;			/* NULL between ranges */
+	ParallelScan *parallel;		/* NULL: this process reads all pieces */
+	FmKeyRange *pieces;			/* of a parallel scan; NULL until needed */
+	uint32		npieces;
+	FmBufferScan *own;
+
+	MemoryContext context;		/* lives as long as the scan */
+	MemoryContext rescan_context;	/* lives until the next rescan */
+	MemoryContext row_context;	/* lives until the next row */
+} FmScanState;
+
+#endif							/* FM_SCAN_STATE_H */
