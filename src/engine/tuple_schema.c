@@ -25,6 +25,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rangetypes.h"
+#include "utils/regproc.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -159,6 +160,47 @@ string_slice(const char *s)
 	return fm_slice(s, strlen(s));
 }
 
+/*
+ * Quotes a name where its characters need it.  Settings and the keywords of
+ * one version of PostgreSQL, which quote_identifier goes by, do not matter.
+ */
+static void
+put_name(StringInfo out, const char *name)
+{
+	const char *c;
+
+	if (*name >= 'a' && *name <= 'z' &&
+		name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+	{
+		appendStringInfoString(out, name);
+		return;
+	}
+	appendStringInfoChar(out, '"');
+	for (c = name; *c != '\0'; c++)
+	{
+		if (*c == '"')
+			appendStringInfoChar(out, '"');
+		appendStringInfoChar(out, *c);
+	}
+	appendStringInfoChar(out, '"');
+}
+
+/* A name as HEAD has it. */
+static char *
+stored_name(Oid namespace, const char *name)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	if (namespace != PG_CATALOG_NAMESPACE)
+	{
+		put_name(&out, get_namespace_name(namespace));
+		appendStringInfoChar(&out, '.');
+	}
+	put_name(&out, name);
+	return out.data;
+}
+
 /* The name under which a type is known in every cluster. */
 static char *
 stored_type_name(Oid type)
@@ -171,15 +213,58 @@ stored_type_name(Oid type)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for type %u", type);
 	form = (Form_pg_type) GETSTRUCT(tuple);
-	if (IsTrueArrayType(form))
+	/* oidvector is no oid[]. */
+	if (IsTrueArrayType(form) && get_array_type(form->typelem) == type)
 		name = psprintf("%s[]", stored_type_name(form->typelem));
-	else if (form->typnamespace == PG_CATALOG_NAMESPACE)
-		name = pstrdup(quote_identifier(NameStr(form->typname)));
 	else
-		name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
-										  NameStr(form->typname));
+		name = stored_name(form->typnamespace, NameStr(form->typname));
 	ReleaseSysCache(tuple);
 	return name;
+}
+
+List *
+fm_schema_name_list(FmSlice stored, int *ndims)
+{
+	char	   *name = pnstrdup((const char *) stored.data, stored.len);
+	size_t		length = stored.len;
+	List	   *list;
+
+	for (*ndims = 0; length > 2 && strcmp(name + length - 2, "[]") == 0;
+		 (*ndims)++)
+		name[length -= 2] = '\0';
+	list = fm_qualified_name_list(name);
+	pfree(name);
+	return list;
+}
+
+/* Are they names of one thing?  They may be quoted differently. */
+static bool
+same_name(FmSlice a, FmSlice b)
+{
+	List	   *names_a;
+	List	   *names_b;
+	int			ndims_a;
+	int			ndims_b;
+
+	if (fm_slice_eq(a, b))
+		return true;
+	if (a.len == 0 || b.len == 0)
+		return false;
+	names_a = fm_schema_name_list(a, &ndims_a);
+	names_b = fm_schema_name_list(b, &ndims_b);
+	return ndims_a == ndims_b && equal(names_a, names_b);
+}
+
+/*
+ * The default collation is another one in each database, so that one where
+ * it is C, which is recorded, may share a column with one where it is not.
+ */
+static bool
+same_collation(FmSlice mine, FmSlice its)
+{
+	return same_name(mine, its) ||
+		(fm_slice_eq(mine, string_slice("C")) &&
+		 same_name(its, string_slice("\"default\"")));
 }
 
 /* Fills the collation's name, version and the flag that goes with it. */
@@ -199,15 +284,14 @@ describe_collation(Oid collation, FmColumn *column)
 	form = (Form_pg_collation) GETSTRUCT(tuple);
 	if (form->collisdeterministic)
 		column->flags |= FM_COLUMN_DETERMINISTIC;
+	column->collation = string_slice(stored_name(form->collnamespace,
+												 NameStr(form->collname)));
 	if (fm_collation_is_c(collation))
+	{
+		if (collation != C_COLLATION_OID)
+			column->declared_collation = column->collation;
 		column->collation = string_slice("C");
-	else if (form->collnamespace == PG_CATALOG_NAMESPACE)
-		column->collation =
-			string_slice(pstrdup(quote_identifier(NameStr(form->collname))));
-	else
-		column->collation =
-			string_slice(quote_qualified_identifier(get_namespace_name(form->collnamespace),
-													NameStr(form->collname)));
+	}
 	version = SysCacheGetAttr(COLLOID, tuple, Anum_pg_collation_collversion,
 							  &isnull);
 	if (!isnull)
@@ -266,6 +350,9 @@ fm_schema_describe(TupleDesc desc, const char *const *names,
 		column->id = table->next_column_id++;
 		column->name = string_slice(pstrdup(names[i]));
 		column->type_name = string_slice(stored_type_name(form.base));
+		if (att->atttypid != form.base)
+			column->declared_type =
+				string_slice(stored_type_name(att->atttypid));
 		column->typmod = form.typmod;
 		column->row_kind = form.row_kind;
 		column->row_width = form.row_width;
@@ -386,7 +473,7 @@ static void
 raise_column_mismatch(const FmColumn *mine, const FmColumn *its,
 					  const char *relname)
 {
-	bool		same_type = fm_slice_eq(mine->type_name, its->type_name);
+	bool		same_type = same_name(mine->type_name, its->type_name);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -464,9 +551,9 @@ fm_schema_match(const FmTable *local, const FmTable *stored,
 
 		if (its == NULL)
 			missing++;
-		else if (!fm_slice_eq(mine->type_name, its->type_name) ||
+		else if (!same_name(mine->type_name, its->type_name) ||
 				 mine->typmod != its->typmod ||
-				 !fm_slice_eq(mine->collation, its->collation))
+				 !same_collation(mine->collation, its->collation))
 			raise_column_mismatch(mine, its, relname);
 	}
 	for (i = 0; same_key && i < local->nkeys; i++)
