@@ -74,6 +74,7 @@ bind_row_att(FmTupleCodec *codec, FmRowAtt *att, const FmColumn *column,
 	if (att->kind == FM_ROW_SEND || att->kind == FM_ROW_OUTPUT)
 	{
 		fm_value_io_init(&att->io, type.base, type.typmod,
+						 NameStr(form->attname),
 						 att->kind == FM_ROW_SEND, codec->cxt);
 		codec->has_io = true;
 		if (att->kind == FM_ROW_OUTPUT)
