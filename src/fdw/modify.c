@@ -250,6 +250,30 @@ fmBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	memset(state->old_isnull, true, sizeof(bool) * desc->natts);
 }
 
+/*
+ * The row that an upsert replaces is not read, so that no policy can say who
+ * may replace it.
+ */
+static void
+check_no_policy(const ModifyState *state, ResultRelInfo *rinfo)
+{
+	ListCell   *lc;
+
+	if (state->options->insert_mode != FM_INSERT_UPSERT)
+		return;
+	foreach(lc, rinfo->ri_WithCheckOptions)
+	{
+		WCOKind		kind = lfirst_node(WithCheckOption, lc)->kind;
+
+		if (kind == WCO_RLS_INSERT_CHECK || kind == WCO_RLS_UPDATE_CHECK)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot insert into foreign table \"%s\" under row-level security",
+							RelationGetRelationName(state->rel)),
+					 errdetail("Its option \"insert_mode\" is \"upsert\", which replaces rows without asking whether they may be seen.")));
+	}
+}
+
 /* COPY, and rows that are routed here from a partitioned table. */
 void
 fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
@@ -260,6 +284,7 @@ fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	/* An UPDATE that moves rows into a partition has a state already. */
 	if (rinfo->ri_FdwState == NULL)
 		(void) create_state(estate, rinfo, (ModifyTable *) mtstate->ps.plan);
+	check_no_policy(rinfo->ri_FdwState, rinfo);
 	MemoryContextSwitchTo(old);
 }
 
