@@ -78,9 +78,12 @@ static const FmBuiltinType builtin_types[] = {
 	{TIDOID, FM_ROW_FIXED, 6, 0},
 };
 
-/* Their values are OIDs of local objects. */
-static const Oid reg_types[] = {
-	REGPROCOID, REGPROCEDUREOID, REGOPEROID, REGOPERATOROID, REGCLASSOID,
+/*
+ * Their values are OIDs of local objects; or what typsend writes of an empty
+ * one is refused by typreceive.
+ */
+static const Oid text_types[] = {
+	OIDVECTOROID, INT2VECTOROID, REGPROCOID, REGPROCEDUREOID, REGOPEROID, REGOPERATOROID, REGCLASSOID,
 	REGCOLLATIONOID, REGTYPEOID, REGROLEOID, REGNAMESPACEOID, REGCONFIGOID,
 	REGDICTIONARYOID
 };
@@ -96,8 +99,8 @@ has_portable_binary(Oid type)
 	bool		result;
 	size_t		i;
 
-	for (i = 0; i < lengthof(reg_types); i++)
-		if (type == reg_types[i])
+	for (i = 0; i < lengthof(text_types); i++)
+		if (type == text_types[i])
 			return false;
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	if (!HeapTupleIsValid(tuple))
