@@ -21,6 +21,8 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -237,7 +239,22 @@ fm_schema_name_list(FmSlice stored, int *ndims)
 		name[length -= 2] = '\0';
 	list = fm_qualified_name_list(name);
 	pfree(name);
+	if (list_length(list) == 1)
+		list = lcons(makeString(pstrdup("pg_catalog")), list);
 	return list;
+}
+
+Oid
+fm_schema_find_type(FmSlice stored)
+{
+	int			ndims;
+	List	   *names = fm_schema_name_list(stored, &ndims);
+	Oid			type = LookupTypeNameOid(NULL, makeTypeNameFromNameList(names),
+										 true);
+
+	for (; ndims > 0 && OidIsValid(type); ndims--)
+		type = get_array_type(type);
+	return type;
 }
 
 /* Are they names of one thing?  They may be quoted differently. */
@@ -383,30 +400,22 @@ fm_schema_describe(TupleDesc desc, const char *const *names,
 	return table;
 }
 
-/*
- * A column's type for messages.  A modifier is shown as SQL writes it if the
- * type is known here, since the local column has it too.
- */
+/* A column's type for messages: as SQL has it if it is known here. */
 static char *
-column_text(const FmColumn *column, bool is_known)
+column_text(const FmColumn *column)
 {
-	char	   *name = pnstrdup((const char *) column->type_name.data,
-								column->type_name.len);
+	Oid			type = fm_schema_find_type(column->type_name);
 	StringInfoData s;
-	Oid			type;
 
 	initStringInfo(&s);
-	if (column->typmod >= 0 && is_known)
-	{
-		type = DatumGetObjectId(DirectFunctionCall1(regtypein,
-													CStringGetDatum(name)));
+	if (OidIsValid(type))
 		appendStringInfoString(&s, format_type_with_typemod(type,
 															column->typmod));
-	}
-	else if (column->typmod >= 0)
-		appendStringInfo(&s, "%s (type modifier %d)", name, column->typmod);
 	else
-		appendStringInfoString(&s, name);
+		appendStringInfo(&s, "%.*s (type modifier %d)",
+						 (int) column->type_name.len,
+						 (const char *) column->type_name.data,
+						 column->typmod);
 	if (column->collation.len > 0)
 		appendStringInfo(&s, " with collation %.*s",
 						 (int) column->collation.len,
@@ -472,20 +481,55 @@ same_form(const FmColumn *a, const FmColumn *b)
 	return a->row_kind == b->row_kind && a->row_width == b->row_width;
 }
 
+/*
+ * A column that the store lacks is a new one, which reads as NULL; unless it
+ * may be one of the store's that was renamed here.
+ */
+static void
+check_new_column(const FmColumn *mine, const FmTable *local,
+				 const FmTable *stored, const char *relname)
+{
+	uint32		i;
+
+	if (mine->is_named)
+		return;
+	for (i = 0; i < stored->ncolumns; i++)
+	{
+		const FmColumn *its = &stored->columns[i];
+
+		if ((its->flags & FM_COLUMN_DROPPED) == 0 &&
+			column_by_name(local, its->name, i) == NULL &&
+			same_name(mine->type_name, its->type_name) &&
+			mine->typmod == its->typmod &&
+			same_collation(mine->collation, its->collation))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%.*s\" of foreign table \"%s\" is not in the stored table",
+							(int) mine->name.len,
+							(const char *) mine->name.data, relname),
+					 errdetail("The store has a column \"%.*s\" of the same type, which the foreign table lacks.",
+							   (int) its->name.len,
+							   (const char *) its->name.data),
+					 errhint("Set the option \"column_name\": to \"%.*s\" if the column was renamed, to \"%.*s\" if it is a new one.",
+							 (int) its->name.len,
+							 (const char *) its->name.data,
+							 (int) mine->name.len,
+							 (const char *) mine->name.data)));
+	}
+}
+
 static void
 raise_column_mismatch(const FmColumn *mine, const FmColumn *its,
 					  const char *relname)
 {
-	bool		same_type = same_name(mine->type_name, its->type_name);
-
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("column \"%.*s\" of foreign table \"%s\" does not match the stored table",
 					(int) mine->name.len, (const char *) mine->name.data,
 					relname),
 			 errdetail("The foreign table has %s, the store has %s.",
-					   column_text(mine, true), column_text(its, same_type)),
-			 errhint("Declare the column as the store has it, or set the option \"column_name\".")));
+					   column_text(mine), column_text(its)),
+			 errhint("Declare the column as the store has it, or set the option \"column_name\". To change it, copy the rows to a table with another option \"table_name\".")));
 }
 
 /* Text in keys and rows, and whatever may hold some. */
@@ -553,7 +597,10 @@ fm_schema_match(const FmTable *local, const FmTable *stored,
 		const FmColumn *its = column_by_name(stored, mine->name, i);
 
 		if (its == NULL)
+		{
+			check_new_column(mine, local, stored, relname);
 			missing++;
+		}
 		else if (!same_name(mine->type_name, its->type_name) ||
 				 mine->typmod != its->typmod ||
 				 !same_collation(mine->collation, its->collation))
@@ -576,7 +623,7 @@ fm_schema_match(const FmTable *local, const FmTable *stored,
 						relname),
 				 errdetail("The foreign table has (%s), the store has (%s).",
 						   key_text(local), key_text(stored)),
-				 errhint("Set the option \"key\" as the store has it.")));
+				 errhint("Set the option \"key\" as the store has it. To change it, copy the rows to a table with another option \"table_name\".")));
 
 	/* With the same key, what is only in keys is so on both sides. */
 	for (i = 0; i < local->ncolumns; i++)

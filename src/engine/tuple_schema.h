@@ -68,11 +68,14 @@ extern FmTable *fm_schema_extend(const FmTable *local, const FmTable *stored,
 								 MemoryContext cxt);
 
 /*
- * The parts of a name of HEAD, of a type or a collation, without the
- * brackets of arrays, of which it had ndims.  Raises an error for what is no
- * name.
+ * The parts of a name of HEAD, of a type or a collation, qualified; without
+ * the brackets of arrays, of which it had ndims.  Raises an error for what is
+ * no name.
  */
 extern List *fm_schema_name_list(FmSlice stored, int *ndims);
+
+/* The type of that name here, or InvalidOid. */
+extern Oid	fm_schema_find_type(FmSlice stored);
 
 /* True if the collation compares bytes: text keys then have its order. */
 extern bool fm_schema_collation_is_bytes(Oid collation);

@@ -15,8 +15,6 @@
 #include "catalog/pg_collation.h"
 #include "foreign/foreign.h"
 #include "mb/pg_wchar.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
@@ -34,31 +32,6 @@ text_of(FmSlice s)
 	return pnstrdup((const char *) s.data, s.len);
 }
 
-/* A name that no search path changes, and the dimensions of an array. */
-static List *
-name_list(FmSlice stored, int *ndims)
-{
-	List	   *names = fm_schema_name_list(stored, ndims);
-
-	if (list_length(names) == 1)
-		names = lcons(makeString(pstrdup("pg_catalog")), names);
-	return names;
-}
-
-/* The type of that name here, or InvalidOid. */
-static Oid
-find_type(FmSlice stored)
-{
-	int			ndims;
-	List	   *names = name_list(stored, &ndims);
-	Oid			type = LookupTypeNameOid(NULL, makeTypeNameFromNameList(names),
-										 true);
-
-	for (; ndims > 0 && OidIsValid(type); ndims--)
-		type = get_array_type(type);
-	return type;
-}
-
 static Oid
 find_collation(FmSlice stored)
 {
@@ -66,7 +39,7 @@ find_collation(FmSlice stored)
 
 	if (fm_slice_eq(stored, fm_slice("C", 1)))
 		return C_COLLATION_OID;
-	return get_collation_oid(name_list(stored, &ndims), true);
+	return get_collation_oid(fm_schema_name_list(stored, &ndims), true);
 }
 
 static void
@@ -88,7 +61,7 @@ raise_not_here(const char *what, FmSlice stored, const FmColumn *column,
 static Oid
 column_type(const FmTable *table, const FmColumn *column, int32 *typmod)
 {
-	Oid			base = find_type(column->type_name);
+	Oid			base = fm_schema_find_type(column->type_name);
 	Oid			domain;
 	int32		domain_typmod = -1;
 
@@ -97,7 +70,7 @@ column_type(const FmTable *table, const FmColumn *column, int32 *typmod)
 		raise_not_here("type", column->type_name, column, table);
 	if (column->declared_type.len == 0)
 		return base;
-	domain = find_type(column->declared_type);
+	domain = fm_schema_find_type(column->declared_type);
 	if (OidIsValid(domain) &&
 		getBaseTypeAndTypmod(domain, &domain_typmod) == base &&
 		domain_typmod == column->typmod)
@@ -182,6 +155,35 @@ key_text(const FmTable *table)
 	return out.data;
 }
 
+/* The options of runs that are not the defaults. */
+static void
+put_block_options(StringInfo out, const FmBlockOptions *block)
+{
+	if (block->block_size != DEFAULT_BLOCK_SIZE_KB * 1024)
+		appendStringInfo(out, ", block_size '%u'", block->block_size / 1024);
+	if (block->codec == FM_CODEC_RAW)
+		appendStringInfoString(out, ", compression 'none'");
+	else if (block->zstd_level != DEFAULT_ZSTD_LEVEL)
+		appendStringInfo(out, ", compression 'zstd:%d'", block->zstd_level);
+	switch (block->filter_kind)
+	{
+		case FM_FILTER_AUTO:
+			break;
+		case FM_FILTER_NONE:
+			appendStringInfoString(out, ", filter 'none'");
+			break;
+		case FM_FILTER_FUSE8:
+			appendStringInfoString(out, ", filter 'fuse:8'");
+			break;
+		case FM_FILTER_FUSE16:
+			appendStringInfoString(out, ", filter 'fuse:16'");
+			break;
+		case FM_FILTER_BLOOM:
+			appendStringInfo(out, ", filter 'bloom:%d'", block->filter_bits);
+			break;
+	}
+}
+
 static char *
 create_command(const FmTable *table, const char *local_schema,
 			   const char *local_name, const char *servername)
@@ -206,7 +208,7 @@ create_command(const FmTable *table, const char *local_schema,
 					 quote_identifier(servername),
 					 quote_literal_cstr(key_text(table)),
 					 quote_literal_cstr(text_of(table->name)));
-	fm_put_block_options(&out, &table->block);
+	put_block_options(&out, &table->block);
 	appendStringInfoChar(&out, ')');
 	return out.data;
 }

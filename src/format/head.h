@@ -50,6 +50,8 @@ typedef struct FmColumn
 	FmSlice		declared_type;	/* as its creator declared it, where that is
 								 * more than the above: a domain, */
 	FmSlice		declared_collation; /* "default", "POSIX"; else empty */
+	bool		is_named;		/* not stored: a local column's name was given
+								 * by its option */
 	uint8_t		flags;			/* FM_COLUMN_... */
 	FmRowKind	row_kind;		/* how rows hold it: format/row_codec.h */
 	uint16_t	row_width;		/* bytes, of a fixed kind */
