@@ -1,4 +1,4 @@
-# Runs whose bytes are wrong under checksums that are right: whoever reads them
+# Runs and HEADs whose bytes are wrong under right checksums: whoever reads them
 # gets errors or nonsense, never a crash, an endless loop, or a value of which
 # the server reads more than there is.
 #
@@ -117,15 +117,13 @@ my $expected = qr/^(00000|XX001|22...|42...|23505|54000|0A000|08P01)$/;
 my (%seen, @bad);
 my ($crafted, $statements, $harmless) = (0, 0, 0);
 my $end = time + $seconds;
+my $head = slurp("$directory/HEAD");
 my @tables = sort keys %reads;
 
-while (time < $end && @bad < 5)
+sub try_reads
 {
-	my $table = $tables[$seed % @tables];
-	my $in_index = $seed % 8 == 7 ? 'true' : 'false';
+	my ($table, $what) = @_;
 
-	$session->run("SELECT fm_test_craft('$original{$table}{kept}', '$original{$table}{file}', $seed, $in_index)");
-	$crafted++;
 	for my $read (@{ $reads{$table} })
 	{
 		my $result = $session->query("SELECT fusio_manifest_cache_reset(); SET statement_timeout = '20s'; "
@@ -137,10 +135,36 @@ while (time < $end && @bad < 5)
 		$seen{$state}++;
 		if ($state !~ $expected)
 		{
-			push @bad, "seed $seed, $table: " . $session->describe($result) . ": $read";
+			push @bad, "seed $seed, $what: " . $session->describe($result) . ": $read";
 			$session = connect_to($node) if $state eq 'lost' && sleep 3;
 		}
 	}
+	return;
+}
+
+while (time < $end && @bad < 5)
+{
+	my $table = $tables[$seed % @tables];
+
+	if ($seed % 4 == 3)
+	{
+		# A file of its own inode, for a session that has seen no other.
+		spew("$directory/HEAD", $head);
+		$session->run("SELECT fm_test_craft_head('$directory/HEAD', '$directory/HEAD', $seed)");
+		$session = connect_to($node);
+		try_reads($table, "HEAD, $table");
+		spew("$directory/HEAD", $head);
+		$session = connect_to($node);
+	}
+	else
+	{
+		my $in_index = $seed % 8 == 0 ? 'true' : 'false';
+
+		$session->run("SELECT fm_test_craft('$original{$table}{kept}', '$original{$table}{file}', $seed, $in_index)");
+		try_reads($table, $table);
+		overwrite($original{$table}{file}, slurp($original{$table}{kept}));
+	}
+	$crafted++;
 	$seed++;
 }
 is(join("\n", @bad), '', 'nothing but errors');
@@ -152,7 +176,6 @@ cmp_ok($seen{'XX001'}, '>', 0, 'some do not');
 # And then all is well.
 for my $table (@tables)
 {
-	overwrite($original{$table}{file}, slurp($original{$table}{kept}));
 	$session->run('SELECT fusio_manifest_cache_reset()');
 	is($session->value($reads{$table}[0]), $answer{$table}, "$table: the original is read again");
 }

@@ -24,8 +24,10 @@
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(fm_test_craft);
+PG_FUNCTION_INFO_V1(fm_test_craft_head);
 
 #define MAX_BLOCKS 4096
+#define HEAD_FRAME 32			/* bytes before HEAD's elements */
 
 static uint64 random_state;
 
@@ -201,5 +203,24 @@ fm_test_craft(PG_FUNCTION_ARGS)
 	memcpy(raw, stored.data, stored.len);
 	fm_block_writer_free(writer);
 	write_file(target, &run);
+	PG_RETURN_VOID();
+}
+
+Datum
+fm_test_craft_head(PG_FUNCTION_ARGS)
+{
+	char	   *original = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
+	FmBuf		head = read_file(original, &alloc);
+	int			i;
+
+	random_state = (uint64) PG_GETARG_INT64(2) *
+		UINT64CONST(0x9E3779B97F4A7C15) + 1;
+	for (i = random_below(3); i >= 0; i--)
+		change_bytes(head.data + HEAD_FRAME, head.len - 8 - HEAD_FRAME);
+	fm_put_u64(head.data + head.len - 8,
+			   fm_xxh3_64(fm_slice(head.data, head.len - 8), 0));
+	write_file(target, &head);
 	PG_RETURN_VOID();
 }

@@ -7,3 +7,8 @@ CREATE FUNCTION fm_test_craft(original text, target text, seed bigint,
 	in_index boolean)
 RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE;
+
+-- The same of a HEAD.
+CREATE FUNCTION fm_test_craft_head(original text, target text, seed bigint)
+RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE;
