@@ -96,8 +96,8 @@ for my $plan ('enable_nestloop', 'enable_hashjoin')
 	$restored->run("INSERT INTO parent VALUES (51, 'restored')");
 	is($session->value('SELECT v FROM child WHERE k = 51'), 'restored',
 		'and writes the same store');
-	command_ok([ 'pg_dump', @where, '--include-foreign-data=s', '-f', $file, 'postgres' ],
-		'pg_dump with the data');
+	command_ok([ 'pg_dump', @where, '--quote-all-identifiers', '--include-foreign-data=s',
+			'-f', $file, 'postgres' ], 'pg_dump with the data');
 	like(slurp_file($file), qr/^51\trestored$/m, 'which are in it');
 }
 
