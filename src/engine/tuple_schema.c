@@ -257,6 +257,30 @@ fm_schema_find_type(FmSlice stored)
 	return type;
 }
 
+/* Types trust that a modifier is their own. */
+static void
+modifier_error(void *arg)
+{
+	if (geterrcode() == ERRCODE_INTERNAL_ERROR)
+		errcode(ERRCODE_DATA_CORRUPTED);
+	errcontext("type modifier of a column in the store");
+}
+
+char *
+fm_schema_format_type(Oid type, int32 typmod, bits16 flags)
+{
+	ErrorContextCallback callback;
+	char	   *result;
+
+	callback.callback = modifier_error;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	result = format_type_extended(type, typmod, flags);
+	error_context_stack = callback.previous;
+	return result;
+}
+
 /* Are they names of one thing?  They may be quoted differently. */
 static bool
 same_name(FmSlice a, FmSlice b)
@@ -409,8 +433,9 @@ column_text(const FmColumn *column)
 
 	initStringInfo(&s);
 	if (OidIsValid(type))
-		appendStringInfoString(&s, format_type_with_typemod(type,
-															column->typmod));
+		appendStringInfoString(&s,
+							   fm_schema_format_type(type, column->typmod,
+													 FORMAT_TYPE_TYPEMOD_GIVEN));
 	else
 		appendStringInfo(&s, "%.*s (type modifier %d)",
 						 (int) column->type_name.len,

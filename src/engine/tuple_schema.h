@@ -77,6 +77,9 @@ extern List *fm_schema_name_list(FmSlice stored, int *ndims);
 /* The type of that name here, or InvalidOid. */
 extern Oid	fm_schema_find_type(FmSlice stored);
 
+/* format_type_extended of a modifier from HEAD: XX001 if it is none. */
+extern char *fm_schema_format_type(Oid type, int32 typmod, bits16 flags);
+
 /* True if the collation compares bytes: text keys then have its order. */
 extern bool fm_schema_collation_is_bytes(Oid collation);
 

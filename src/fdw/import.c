@@ -81,7 +81,8 @@ column_type(const FmTable *table, const FmColumn *column, int32 *typmod)
 	ereport(NOTICE,
 			(errmsg("column \"%s\" of table \"%s\" in the store becomes %s",
 					text_of(column->name), text_of(table->name),
-					format_type_with_typemod(base, column->typmod)),
+					fm_schema_format_type(base, column->typmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN)),
 			 errdetail("There is no such domain %s here.",
 					   text_of(column->declared_type))));
 	return base;
@@ -110,9 +111,9 @@ put_column(StringInfo out, const FmTable *table, const FmColumn *column)
 	Oid			collation;
 
 	appendStringInfo(out, "%s %s", quote_identifier(text_of(column->name)),
-					 format_type_extended(type, typmod,
-										  FORMAT_TYPE_TYPEMOD_GIVEN |
-										  FORMAT_TYPE_FORCE_QUALIFY));
+					 fm_schema_format_type(type, typmod,
+										   FORMAT_TYPE_TYPEMOD_GIVEN |
+										   FORMAT_TYPE_FORCE_QUALIFY));
 	if (column->collation.len > 0 && type_is_collatable(type))
 	{
 		collation = column_collation(table, column);

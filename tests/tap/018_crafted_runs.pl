@@ -10,7 +10,7 @@ use FmTest::Cluster;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $seconds = $ENV{FM_CRAFT_SECONDS} // 8;
+my $seconds = $ENV{FM_CRAFT_SECONDS};
 my $seed = $ENV{FM_CRAFT_SEED} // 1;
 
 my $node = start_node('crafted', conf => [ 'autovacuum = off', 'restart_after_crash = on' ]);
@@ -116,7 +116,7 @@ for my $table (sort keys %reads)
 my $expected = qr/^(00000|XX001|22...|42...|23505|54000|0A000|08P01)$/;
 my (%seen, @bad);
 my ($crafted, $statements, $harmless) = (0, 0, 0);
-my $end = time + $seconds;
+my $end = time + ($seconds // 0);
 my $head = slurp("$directory/HEAD");
 my @tables = sort keys %reads;
 
@@ -142,7 +142,7 @@ sub try_reads
 	return;
 }
 
-while (time < $end && @bad < 5)
+while (@bad < 5 && (defined $seconds ? time < $end : $crafted < 300))
 {
 	my $table = $tables[$seed % @tables];
 
@@ -168,7 +168,7 @@ while (time < $end && @bad < 5)
 	$seed++;
 }
 is(join("\n", @bad), '', 'nothing but errors');
-cmp_ok($crafted, '>', 100, "$crafted crafted runs, $statements statements: "
+diag("$crafted crafted runs, $statements statements: "
 	  . join(', ', map { "$_ $seen{$_}" } sort keys %seen));
 cmp_ok($seen{'00000'}, '>', 0, 'some pass');
 cmp_ok($seen{'XX001'}, '>', 0, 'some do not');
