@@ -42,11 +42,6 @@ AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION fusio_manifest_check_server(name) IS
   'tries what commits to a server''s store rely on';
 
-CREATE FUNCTION fusio_manifest_accept_restore(server name) RETURNS bigint
-AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION fusio_manifest_accept_restore(name) IS
-  'takes a store that was restored to an older state; returns its incarnation';
-
 CREATE FUNCTION fusio_manifest_whoami(server name, OUT source text,
   OUT expires timestamptz, OUT endpoint text, OUT region text)
 RETURNS record

@@ -192,6 +192,31 @@ SELECT * FROM modify_counts('INSERT INTO counted VALUES (100, $$y$$) ON CONFLICT
 SELECT * FROM modify_counts('UPDATE counted SET v = $$z$$ WHERE k = 100');
 SELECT count(*), count(*) FILTER (WHERE v = 'z') FROM counted;
 
+-- Upsert does not look at what it replaces: not for those whom policies bind.
+CREATE ROLE fm_insert_user;
+CREATE TABLE parted (id int NOT NULL, owner text) PARTITION BY LIST (id);
+CREATE FOREIGN TABLE parted_1 PARTITION OF parted FOR VALUES IN (1)
+  SERVER fm_insert OPTIONS (key 'id', insert_mode 'upsert');
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES IN (2);
+INSERT INTO parted VALUES (1, 'postgres'), (1, 'other'), (2, 'fm_insert_user');
+ALTER TABLE parted ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON parted USING (owner = current_user);
+GRANT ALL ON parted TO fm_insert_user;
+GRANT USAGE ON SCHEMA fm_insert TO fm_insert_user;
+SET ROLE fm_insert_user;
+INSERT INTO parted VALUES (1, 'fm_insert_user');
+UPDATE parted SET id = 1 WHERE id = 2;
+RESET ROLE;
+SELECT * FROM parted ORDER BY id;
+ALTER FOREIGN TABLE parted_1 OPTIONS (SET insert_mode 'insert');
+SET ROLE fm_insert_user;
+INSERT INTO parted VALUES (1, 'fm_insert_user');
+RESET ROLE;
+ALTER FOREIGN TABLE parted_1 OPTIONS (SET insert_mode 'upsert');
+INSERT INTO parted VALUES (1, 'once more');
+SELECT * FROM parted ORDER BY id;
+
 DROP SCHEMA fm_insert CASCADE;
 SET client_min_messages = warning;
 DROP SERVER fm_insert CASCADE;
+DROP ROLE fm_insert_user;

@@ -129,6 +129,27 @@ SELECT * FROM u WHERE a = 3;
 ALTER FOREIGN TABLE u ALTER n OPTIONS (ADD column_name 'DESC');
 SELECT * FROM u WHERE a = 3;
 
+-- A column that the store lacks is a new one, unless it may be a renamed one.
+CREATE FOREIGN TABLE renamed (k int NOT NULL, v text, n numeric(5, 2))
+  SERVER fm_option OPTIONS (key 'k');
+INSERT INTO renamed VALUES (1, 'one', 1);
+ALTER FOREIGN TABLE renamed RENAME v TO w;
+SELECT * FROM renamed;
+INSERT INTO renamed VALUES (2, 'two', 2);
+ALTER FOREIGN TABLE renamed ALTER w OPTIONS (column_name 'v');
+INSERT INTO renamed VALUES (2, 'two', 2);
+SELECT * FROM renamed ORDER BY k;
+ALTER FOREIGN TABLE renamed DROP n, ADD m numeric(6, 2), ADD o numeric(5, 2);
+SELECT * FROM renamed ORDER BY k;
+ALTER FOREIGN TABLE renamed ALTER o OPTIONS (column_name 'o');
+SELECT * FROM renamed ORDER BY k;
+INSERT INTO renamed VALUES (3, 'three', 3, 3);
+ALTER FOREIGN TABLE renamed ALTER o OPTIONS (DROP column_name);
+SELECT * FROM renamed ORDER BY k;
+ALTER FOREIGN TABLE renamed ADD n int;
+SELECT * FROM renamed ORDER BY k;
+DROP FOREIGN TABLE renamed;
+
 -- two foreign tables on one stored table
 CREATE FOREIGN TABLE v ("B ""c""" text, a int,
     n int OPTIONS (column_name 'DESC'), e int OPTIONS (column_name 'd'))

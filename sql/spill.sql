@@ -139,6 +139,50 @@ CALL in_both('INSERT INTO @ SELECT i, repeat(''x'', 1000)
 COMMIT;
 SELECT differences();
 
+-- Rows that are large: not copied, wherever they go.
+CREATE FOREIGN TABLE large (id int NOT NULL, v text, b bytea)
+	SERVER fm_spill OPTIONS (key 'id');
+CREATE TABLE large_n (id int PRIMARY KEY, v text, b bytea);
+CREATE FUNCTION large_differences() RETURNS bigint LANGUAGE sql AS $$
+	SELECT count(*) FROM (
+		(SELECT * FROM large EXCEPT ALL SELECT * FROM large_n) UNION ALL
+		(SELECT * FROM large_n EXCEPT ALL SELECT * FROM large)) AS d
+$$;
+CREATE FUNCTION noise(n int) RETURNS bytea LANGUAGE sql AS $$
+	SELECT decode(string_agg(md5(i::text), ''), 'hex')
+	FROM generate_series(1, n / 16) AS i
+$$;
+CREATE PROCEDURE in_large(statement text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE replace(statement, '@', 'large');
+	EXECUTE replace(statement, '@', 'large_n');
+END
+$$;
+SET fusio_manifest.write_buffer = '4MB';
+BEGIN;
+CALL in_large('INSERT INTO @ SELECT i, repeat(i::text, 1500000), NULL
+	FROM generate_series(1, 6) AS i');
+SAVEPOINT a;
+CALL in_large('UPDATE @ SET v = v || ''.'', b = noise(1100000) WHERE id > 3');
+CALL in_large('INSERT INTO @ VALUES (7, ''small'', noise(1048576))');
+SELECT large_differences();
+ROLLBACK TO a;
+SELECT large_differences();
+CALL in_large('UPDATE @ SET b = noise(2000000) WHERE id IN (1, 4)');
+CALL in_large('UPDATE @ SET b = b || b WHERE id = 1');
+DECLARE before CURSOR FOR SELECT id, length(v), md5(b) FROM large ORDER BY id;
+FETCH 1 FROM before;
+CALL in_large('DELETE FROM @ WHERE id = 2');
+CALL in_large('UPDATE @ SET v = ''short'' WHERE id = 3');
+FETCH 2 FROM before;
+SELECT large_differences();
+COMMIT;
+SELECT large_differences();
+SELECT id, length(v), length(b) FROM large ORDER BY id DESC;
+CALL in_large('UPDATE @ SET id = id + 10');
+SELECT fusio_manifest_compact('large', true);
+SELECT large_differences();
+
 SET client_min_messages = warning;
 DROP SERVER fm_spill CASCADE;
 DROP SCHEMA fm_spill CASCADE;

@@ -20,6 +20,15 @@ typedef struct FmSum128
 /* XXH3-64 of data under seed. */
 extern uint64_t fm_xxh3_64(FmSlice data, uint64_t seed);
 
+/* XXH3-64 of data that comes in pieces.  create returns NULL without memory. */
+typedef struct FmHashStream FmHashStream;
+
+extern FmHashStream *fm_hash_stream_create(void);
+extern void fm_hash_stream_free(FmHashStream *stream);
+extern void fm_hash_stream_begin(FmHashStream *stream, uint64_t seed);
+extern void fm_hash_stream_add(FmHashStream *stream, FmSlice data);
+extern uint64_t fm_hash_stream_end(const FmHashStream *stream);
+
 /* XXH3-128 of data under seed. */
 extern FmSum128 fm_xxh3_128(FmSlice data, uint64_t seed);
 

@@ -41,6 +41,7 @@ struct FmBufferScan
 	FmSlice		upper;			/* empty: unbounded */
 	bool		backward;
 	bool		with_locks;
+	bool		in_place;		/* rows are not copied */
 	CommandId	curcid;
 	MemoryContext context;		/* child: of the parts and the merge */
 	FmAlloc		alloc;
@@ -242,6 +243,12 @@ show(FmBufferScan *scan, const ScanPart *part)
 	FmSlice		key = part->source.entry.key;
 	Size		size = change->row.len;
 
+	scan->shown = *change;
+	memcpy(scan->key, key.data, key.len);
+	scan->shown.key = fm_slice(scan->key, key.len);
+	scan->started = true;
+	if (scan->in_place)
+		return;
 	if (scan->row_room < size ||
 		(scan->row_room > ROW_KEPT && size <= ROW_KEPT))
 	{
@@ -255,13 +262,9 @@ show(FmBufferScan *scan, const ScanPart *part)
 		scan->row = MemoryContextAllocHuge(scan->row_context, room);
 		scan->row_room = room;
 	}
-	scan->shown = *change;
-	memcpy(scan->key, key.data, key.len);
-	scan->shown.key = fm_slice(scan->key, key.len);
 	if (size > 0)
 		memcpy(scan->row, change->row.data, size);
 	scan->shown.row = fm_slice(scan->row, size);
-	scan->started = true;
 }
 
 static FmStatus
@@ -326,6 +329,12 @@ FmMergeSource *
 fm_buffer_scan_source(FmBufferScan *scan)
 {
 	return &scan->source;
+}
+
+void
+fm_buffer_scan_in_place(FmBufferScan *scan)
+{
+	scan->in_place = true;
 }
 
 void

@@ -14,7 +14,7 @@
 typedef struct FmBufferVersion FmBufferVersion;
 typedef struct FmBufferKey FmBufferKey;
 
-/* One change; its row follows, 8 bytes aligned. */
+/* One change; its row, or an FmApartRow, follows, 8 bytes aligned. */
 struct FmBufferVersion
 {
 	FmBufferVersion *older;
@@ -24,7 +24,15 @@ struct FmBufferVersion
 	uint32		row_size;		/* bytes */
 	uint8		kind;			/* FmChangeKind */
 	bool		upsert;
+	bool		apart;			/* the row is elsewhere */
 };
+
+/* A row that was not copied: a piece of the buffer's row_alloc. */
+typedef struct FmApartRow
+{
+	uint8	   *row;
+	FmBufferVersion *next;		/* in the list of versions that have one */
+}			FmApartRow;
 
 #define FM_VERSION_ROW_OFFSET MAXALIGN(sizeof(FmBufferVersion))
 
@@ -82,6 +90,9 @@ struct FmWriteBuffer
 	Size		common;			/* bytes that all keys begin with */
 	Size		heads_common;	/* "common" when the heads were filled */
 	CommandId	min_cid;		/* InvalidCommandId: none */
+	FmAlloc		row_alloc;		/* over context */
+	FmBuf		row;			/* see fm_write_buffer_row */
+	FmBufferVersion *apart;		/* versions whose row is apart */
 
 	/* Oldest first; tiers do not ascend. */
 	FmSpillEntry *spills;
@@ -117,11 +128,18 @@ fm_buffer_is_live(const FmWriteBuffer *buffer, SubTransactionId subid)
 		!fm_buffer_is_aborted(buffer, subid);
 }
 
+static inline FmApartRow *
+fm_version_apart(const FmBufferVersion *version)
+{
+	return (FmApartRow *) ((uint8 *) version + FM_VERSION_ROW_OFFSET);
+}
+
 /* The row of a version in memory. */
 static inline FmSlice
 fm_version_row(const FmBufferVersion *version)
 {
-	return fm_slice((const uint8 *) version + FM_VERSION_ROW_OFFSET,
+	return fm_slice(unlikely(version->apart) ? fm_version_apart(version)->row :
+					(const uint8 *) version + FM_VERSION_ROW_OFFSET,
 					version->row_size);
 }
 
@@ -152,5 +170,14 @@ extern void fm_buffer_sort(FmWriteBuffer *buffer);
 
 /* Number of the first item whose key is >= key; items are sorted. */
 extern uint32 fm_buffer_search(const FmWriteBuffer *buffer, FmSlice key);
+
+/* Writes the memory to a new spill and starts empty; merges spills if many. */
+extern void fm_buffer_spill(FmWriteBuffer *buffer);
+
+/* Forgets what is in memory.  Neither raises nor allocates. */
+extern void fm_buffer_reset_memory(FmWriteBuffer *buffer);
+
+/* Drops a spill that is not finished.  Neither raises nor allocates. */
+extern void fm_buffer_abandon_writer(FmWriteBuffer *buffer);
 
 #endif							/* FM_BUFFER_STATE_H */

@@ -57,18 +57,30 @@ fetch_init(void)
 		fm_check_status(FM_NO_MEMORY, "decompressor");
 }
 
+static void
+free_room(void)
+{
+	if (fetch_scratch != NULL)
+		pfree(fetch_scratch);
+	fetch_scratch = NULL;
+	fetch_scratch_size = 0;
+}
+
+/* Lets go of what is too large to be kept. */
+static void
+trim_room(void)
+{
+	if (fetch_scratch_size > FETCH_SCRATCH_KEPT)
+		free_room();
+}
+
 /* Room for size stored bytes; what it held before is lost. */
 static uint8 *
 fetch_room(Size size)
 {
-	if (fetch_scratch != NULL &&
-		(fetch_scratch_size < size ||
-		 (fetch_scratch_size > FETCH_SCRATCH_KEPT &&
-		  size <= FETCH_SCRATCH_KEPT)))
-	{
-		pfree(fetch_scratch);
-		fetch_scratch = NULL;
-	}
+	trim_room();
+	if (fetch_scratch_size < size)
+		free_room();
 	if (fetch_scratch == NULL)
 	{
 		Size		room = Max(size, 64 * 1024);
@@ -166,27 +178,15 @@ fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 			   start_us);
 }
 
-/*
- * The bytes of one range of a run: staged, read ahead, or read into fetch_room,
- * or an error.  "again": what was read before is not to be trusted.
- */
-static const uint8 *
-read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
-		   bool again)
+/* Reads one range of a run to dest, or raises an error. */
+static void
+read_to(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
+		uint8 *dest)
 {
-	const uint8 *staged = NULL;
-	uint8	   *dest;
 	FmReadRange range;
 	FmFault		fault;
 
 	CHECK_FOR_INTERRUPTS();
-	if (fetch->stage != NULL && !again)
-		staged = fm_stage_find(fetch->stage, run, offset, size);
-	if (fetch->ahead != NULL && staged == NULL && !again)
-		staged = fm_read_ahead_find(fetch->ahead, fetch, run, offset, size);
-	if (staged != NULL)
-		return staged;
-	dest = fetch_room(size);
 	range.kind = FM_OBJECT_RUN;
 	range.id = run->id;
 	range.offset = offset;
@@ -207,6 +207,39 @@ read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
 			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
 								  offset, &fault);
 	}
+}
+
+/* The bytes of a range that were staged or read ahead; NULL: neither. */
+static const uint8 *
+find_ahead(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size)
+{
+	const uint8 *staged = NULL;
+
+	if (fetch->stage != NULL)
+		staged = fm_stage_find(fetch->stage, run, offset, size);
+	if (fetch->ahead != NULL && staged == NULL)
+		staged = fm_read_ahead_find(fetch->ahead, fetch, run, offset, size);
+	return staged;
+}
+
+/*
+ * The bytes of one range of a run: read before, or into fetch_room, or an
+ * error.  "again": what was read before is not to be trusted.
+ */
+static const uint8 *
+read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
+		   bool again)
+{
+	const uint8 *staged = NULL;
+	uint8	   *dest;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!again)
+		staged = find_ahead(fetch, run, offset, size);
+	if (staged != NULL)
+		return staged;
+	dest = fetch_room(size);
+	read_to(fetch, run, offset, size, dest);
 	return dest;
 }
 
@@ -232,6 +265,14 @@ check_raw(FmFetch *fetch, FmBlockKind kind, FmSlice raw, FmFault *fault)
 	}
 }
 
+/* Memory of a pin: the cache's if it holds a loading mark. */
+static uint8 *
+pin_memory(FmCachePin *pin, uint32 size)
+{
+	return pin->state == FM_PIN_LOADING ? fm_cache_reserve(pin, size) :
+		fm_cache_local(pin, size);
+}
+
 /*
  * Verifies stored bytes and decodes them into memory of the pin: the cache's
  * if the pin holds a loading mark, else the backend's.
@@ -249,14 +290,43 @@ decode_into_pin(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
 							 max_raw_size(kind), &info, fault);
 	if (status != FM_OK)
 		return status;
-	if (pin->state == FM_PIN_LOADING)
-		dest = fm_cache_reserve(pin, info.raw_size);
-	else
-		dest = fm_cache_local(pin, info.raw_size);
+	dest = pin_memory(pin, info.raw_size);
 	status = fm_block_decode(fetch_reader, &info, dest, fault);
 	if (status != FM_OK)
 		return status;
 	return check_raw(fetch, kind, fm_slice(dest, info.raw_size), fault);
+}
+
+/*
+ * Loads a large data block that is not compressed where it is to stay, which
+ * spares a copy; its trailer, read ahead of it, tells.  False: it is to be
+ * loaded like others, which reports damage too.
+ */
+static bool
+load_in_place(FmFetch *fetch, const FmRunDesc *run, FmBlockHandle handle,
+			  FmCachePin *pin)
+{
+	FmBlockInfo info;
+	FmFault		fault;
+	uint8		trailer[FM_BLOCK_TRAILER_SIZE];
+	uint8	   *dest;
+
+	if (find_ahead(fetch, run, handle.offset, handle.size) != NULL)
+		return false;
+	read_to(fetch, run, handle.offset + handle.size - sizeof(trailer),
+			sizeof(trailer), trailer);
+	if (fm_block_trailer_codec(trailer) != FM_CODEC_RAW)
+		return false;
+	dest = pin_memory(pin, handle.size);
+	read_to(fetch, run, handle.offset, handle.size, dest);
+	if (fm_block_verify(fm_slice(dest, handle.size), &run->id, handle.offset,
+						FM_BLOCK_DATA, FM_MAX_RAW_BLOCK, &info,
+						&fault) != FM_OK ||
+		info.codec != FM_CODEC_RAW ||
+		check_raw(fetch, FM_BLOCK_DATA, info.stored, &fault) != FM_OK)
+		return false;
+	pin->size = info.raw_size;
+	return true;
 }
 
 /* Loads one block whose range is read by itself. */
@@ -270,9 +340,13 @@ load_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
 	fetch_init();
 	for (tries = 1;; tries++)
 	{
-		const uint8 *stored = read_range(fetch, run, handle.offset,
-										 handle.size, tries > 1);
+		const uint8 *stored;
 
+		if (kind == FM_BLOCK_DATA && handle.size > FETCH_SCRATCH_KEPT &&
+			tries == 1 && load_in_place(fetch, run, handle, pin))
+			break;
+		stored = read_range(fetch, run, handle.offset,
+							handle.size, tries > 1);
 		if (decode_into_pin(fetch, run, kind, handle,
 							fm_slice(stored, handle.size), pin,
 							&fault) == FM_OK)
@@ -289,6 +363,7 @@ load_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
 								  handle.offset, &fault);
 		}
 	}
+	trim_room();
 	if (pin->state == FM_PIN_LOADING)
 		fm_cache_publish(pin, hint);
 }
@@ -423,6 +498,7 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 									   entry.handle.size));
 		}
 	}
+	trim_room();
 }
 
 void

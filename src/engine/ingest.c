@@ -31,6 +31,7 @@ end_key(FmWriteBuffer *buffer, bool last, bool with_locks, FmSlice *key)
 	FmMergeSource *source = fm_buffer_scan_source(scan);
 	bool		found;
 
+	fm_buffer_scan_in_place(scan);
 	fm_check_status(source->next(source), "scan");
 	found = source->entry.valid;
 	if (found && key != NULL)
@@ -127,6 +128,7 @@ fm_ingest_table(FmTableWrites *writes, FmManifest *manifest,
 								  FM_BULK_LOAD_SIZE);
 	scan = fm_buffer_scan_begin(writes->buffer, unbounded, unbounded, false,
 								FM_ALL_COMMANDS, false);
+	fm_buffer_scan_in_place(scan);
 	source = fm_buffer_scan_source(scan);
 	for (;;)
 	{

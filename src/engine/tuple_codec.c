@@ -57,8 +57,7 @@ bind_row_att(FmTupleCodec *codec, FmRowAtt *att, const FmColumn *column,
 
 	att->kind = column->row_kind;
 	att->width = column->row_width;
-	att->is_bool = column->row_kind == FM_ROW_FIXED &&
-		fm_slice_eq(column->type_name, fm_slice("bool", 4));
+	att->is_bool = false;
 	att->attnum = attnum;
 	att->key = -1;
 	if (attnum == 0)
@@ -70,10 +69,12 @@ bind_row_att(FmTupleCodec *codec, FmRowAtt *att, const FmColumn *column,
 	form = TupleDescAttr(codec->desc, attnum - 1);
 	fm_schema_type_form(form->atttypid, form->atttypmod, &type);
 	att->typmod = type.typmod;
+	att->is_bool = type.base == BOOLOID;
 	get_typlenbyvalalign(type.base, &len, &att->byval, &att->align);
 	if (att->kind == FM_ROW_SEND || att->kind == FM_ROW_OUTPUT)
 	{
 		fm_value_io_init(&att->io, type.base, type.typmod,
+						 NameStr(form->attname),
 						 att->kind == FM_ROW_SEND, codec->cxt);
 		codec->has_io = true;
 		if (att->kind == FM_ROW_OUTPUT)

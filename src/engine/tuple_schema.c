@@ -21,10 +21,13 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rangetypes.h"
+#include "utils/regproc.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -77,9 +80,12 @@ static const FmBuiltinType builtin_types[] = {
 	{TIDOID, FM_ROW_FIXED, 6, 0},
 };
 
-/* Their values are OIDs of local objects. */
-static const Oid reg_types[] = {
-	REGPROCOID, REGPROCEDUREOID, REGOPEROID, REGOPERATOROID, REGCLASSOID,
+/*
+ * Their values are OIDs of local objects; or what typsend writes of an empty
+ * one is refused by typreceive.
+ */
+static const Oid text_types[] = {
+	OIDVECTOROID, INT2VECTOROID, REGPROCOID, REGPROCEDUREOID, REGOPEROID, REGOPERATOROID, REGCLASSOID,
 	REGCOLLATIONOID, REGTYPEOID, REGROLEOID, REGNAMESPACEOID, REGCONFIGOID,
 	REGDICTIONARYOID
 };
@@ -95,8 +101,8 @@ has_portable_binary(Oid type)
 	bool		result;
 	size_t		i;
 
-	for (i = 0; i < lengthof(reg_types); i++)
-		if (type == reg_types[i])
+	for (i = 0; i < lengthof(text_types); i++)
+		if (type == text_types[i])
 			return false;
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	if (!HeapTupleIsValid(tuple))
@@ -159,6 +165,47 @@ string_slice(const char *s)
 	return fm_slice(s, strlen(s));
 }
 
+/*
+ * Quotes a name where its characters need it.  Settings and the keywords of
+ * one version of PostgreSQL, which quote_identifier goes by, do not matter.
+ */
+static void
+put_name(StringInfo out, const char *name)
+{
+	const char *c;
+
+	if (*name >= 'a' && *name <= 'z' &&
+		name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+	{
+		appendStringInfoString(out, name);
+		return;
+	}
+	appendStringInfoChar(out, '"');
+	for (c = name; *c != '\0'; c++)
+	{
+		if (*c == '"')
+			appendStringInfoChar(out, '"');
+		appendStringInfoChar(out, *c);
+	}
+	appendStringInfoChar(out, '"');
+}
+
+/* A name as HEAD has it. */
+static char *
+stored_name(Oid namespace, const char *name)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	if (namespace != PG_CATALOG_NAMESPACE)
+	{
+		put_name(&out, get_namespace_name(namespace));
+		appendStringInfoChar(&out, '.');
+	}
+	put_name(&out, name);
+	return out.data;
+}
+
 /* The name under which a type is known in every cluster. */
 static char *
 stored_type_name(Oid type)
@@ -171,15 +218,97 @@ stored_type_name(Oid type)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for type %u", type);
 	form = (Form_pg_type) GETSTRUCT(tuple);
-	if (IsTrueArrayType(form))
+	/* oidvector is no oid[]. */
+	if (IsTrueArrayType(form) && get_array_type(form->typelem) == type)
 		name = psprintf("%s[]", stored_type_name(form->typelem));
-	else if (form->typnamespace == PG_CATALOG_NAMESPACE)
-		name = pstrdup(quote_identifier(NameStr(form->typname)));
 	else
-		name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
-										  NameStr(form->typname));
+		name = stored_name(form->typnamespace, NameStr(form->typname));
 	ReleaseSysCache(tuple);
 	return name;
+}
+
+List *
+fm_schema_name_list(FmSlice stored, int *ndims)
+{
+	char	   *name = pnstrdup((const char *) stored.data, stored.len);
+	size_t		length = stored.len;
+	List	   *list;
+
+	for (*ndims = 0; length > 2 && strcmp(name + length - 2, "[]") == 0;
+		 (*ndims)++)
+		name[length -= 2] = '\0';
+	list = fm_qualified_name_list(name);
+	pfree(name);
+	if (list_length(list) == 1)
+		list = lcons(makeString(pstrdup("pg_catalog")), list);
+	return list;
+}
+
+Oid
+fm_schema_find_type(FmSlice stored)
+{
+	int			ndims;
+	List	   *names = fm_schema_name_list(stored, &ndims);
+	Oid			type = LookupTypeNameOid(NULL, makeTypeNameFromNameList(names),
+										 true);
+
+	for (; ndims > 0 && OidIsValid(type); ndims--)
+		type = get_array_type(type);
+	return type;
+}
+
+/* Types trust that a modifier is their own. */
+static void
+modifier_error(void *arg)
+{
+	if (geterrcode() == ERRCODE_INTERNAL_ERROR)
+		errcode(ERRCODE_DATA_CORRUPTED);
+	errcontext("type modifier of a column in the store");
+}
+
+char *
+fm_schema_format_type(Oid type, int32 typmod, bits16 flags)
+{
+	ErrorContextCallback callback;
+	char	   *result;
+
+	callback.callback = modifier_error;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	result = format_type_extended(type, typmod, flags);
+	error_context_stack = callback.previous;
+	return result;
+}
+
+/* Are they names of one thing?  They may be quoted differently. */
+static bool
+same_name(FmSlice a, FmSlice b)
+{
+	List	   *names_a;
+	List	   *names_b;
+	int			ndims_a;
+	int			ndims_b;
+
+	if (fm_slice_eq(a, b))
+		return true;
+	if (a.len == 0 || b.len == 0)
+		return false;
+	names_a = fm_schema_name_list(a, &ndims_a);
+	names_b = fm_schema_name_list(b, &ndims_b);
+	return ndims_a == ndims_b && equal(names_a, names_b);
+}
+
+/*
+ * The default collation is another one in each database, so that one where
+ * it is C, which is recorded, may share a column with one where it is not.
+ */
+static bool
+same_collation(FmSlice mine, FmSlice its)
+{
+	return same_name(mine, its) ||
+		(fm_slice_eq(mine, string_slice("C")) &&
+		 same_name(its, string_slice("\"default\"")));
 }
 
 /* Fills the collation's name, version and the flag that goes with it. */
@@ -199,15 +328,14 @@ describe_collation(Oid collation, FmColumn *column)
 	form = (Form_pg_collation) GETSTRUCT(tuple);
 	if (form->collisdeterministic)
 		column->flags |= FM_COLUMN_DETERMINISTIC;
+	column->collation = string_slice(stored_name(form->collnamespace,
+												 NameStr(form->collname)));
 	if (fm_collation_is_c(collation))
+	{
+		if (collation != C_COLLATION_OID)
+			column->declared_collation = column->collation;
 		column->collation = string_slice("C");
-	else if (form->collnamespace == PG_CATALOG_NAMESPACE)
-		column->collation =
-			string_slice(pstrdup(quote_identifier(NameStr(form->collname))));
-	else
-		column->collation =
-			string_slice(quote_qualified_identifier(get_namespace_name(form->collnamespace),
-													NameStr(form->collname)));
+	}
 	version = SysCacheGetAttr(COLLOID, tuple, Anum_pg_collation_collversion,
 							  &isnull);
 	if (!isnull)
@@ -266,6 +394,9 @@ fm_schema_describe(TupleDesc desc, const char *const *names,
 		column->id = table->next_column_id++;
 		column->name = string_slice(pstrdup(names[i]));
 		column->type_name = string_slice(stored_type_name(form.base));
+		if (att->atttypid != form.base)
+			column->declared_type =
+				string_slice(stored_type_name(att->atttypid));
 		column->typmod = form.typmod;
 		column->row_kind = form.row_kind;
 		column->row_width = form.row_width;
@@ -293,30 +424,23 @@ fm_schema_describe(TupleDesc desc, const char *const *names,
 	return table;
 }
 
-/*
- * A column's type for messages.  A modifier is shown as SQL writes it if the
- * type is known here, since the local column has it too.
- */
+/* A column's type for messages: as SQL has it if it is known here. */
 static char *
-column_text(const FmColumn *column, bool is_known)
+column_text(const FmColumn *column)
 {
-	char	   *name = pnstrdup((const char *) column->type_name.data,
-								column->type_name.len);
+	Oid			type = fm_schema_find_type(column->type_name);
 	StringInfoData s;
-	Oid			type;
 
 	initStringInfo(&s);
-	if (column->typmod >= 0 && is_known)
-	{
-		type = DatumGetObjectId(DirectFunctionCall1(regtypein,
-													CStringGetDatum(name)));
-		appendStringInfoString(&s, format_type_with_typemod(type,
-															column->typmod));
-	}
-	else if (column->typmod >= 0)
-		appendStringInfo(&s, "%s (type modifier %d)", name, column->typmod);
+	if (OidIsValid(type))
+		appendStringInfoString(&s,
+							   fm_schema_format_type(type, column->typmod,
+													 FORMAT_TYPE_TYPEMOD_GIVEN));
 	else
-		appendStringInfoString(&s, name);
+		appendStringInfo(&s, "%.*s (type modifier %d)",
+						 (int) column->type_name.len,
+						 (const char *) column->type_name.data,
+						 column->typmod);
 	if (column->collation.len > 0)
 		appendStringInfo(&s, " with collation %.*s",
 						 (int) column->collation.len,
@@ -382,20 +506,55 @@ same_form(const FmColumn *a, const FmColumn *b)
 	return a->row_kind == b->row_kind && a->row_width == b->row_width;
 }
 
+/*
+ * A column that the store lacks is a new one, which reads as NULL; unless it
+ * may be one of the store's that was renamed here.
+ */
+static void
+check_new_column(const FmColumn *mine, const FmTable *local,
+				 const FmTable *stored, const char *relname)
+{
+	uint32		i;
+
+	if (mine->is_named)
+		return;
+	for (i = 0; i < stored->ncolumns; i++)
+	{
+		const FmColumn *its = &stored->columns[i];
+
+		if ((its->flags & FM_COLUMN_DROPPED) == 0 &&
+			column_by_name(local, its->name, i) == NULL &&
+			same_name(mine->type_name, its->type_name) &&
+			mine->typmod == its->typmod &&
+			same_collation(mine->collation, its->collation))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%.*s\" of foreign table \"%s\" is not in the stored table",
+							(int) mine->name.len,
+							(const char *) mine->name.data, relname),
+					 errdetail("The store has a column \"%.*s\" of the same type, which the foreign table lacks.",
+							   (int) its->name.len,
+							   (const char *) its->name.data),
+					 errhint("Set the option \"column_name\": to \"%.*s\" if the column was renamed, to \"%.*s\" if it is a new one.",
+							 (int) its->name.len,
+							 (const char *) its->name.data,
+							 (int) mine->name.len,
+							 (const char *) mine->name.data)));
+	}
+}
+
 static void
 raise_column_mismatch(const FmColumn *mine, const FmColumn *its,
 					  const char *relname)
 {
-	bool		same_type = fm_slice_eq(mine->type_name, its->type_name);
-
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("column \"%.*s\" of foreign table \"%s\" does not match the stored table",
 					(int) mine->name.len, (const char *) mine->name.data,
 					relname),
 			 errdetail("The foreign table has %s, the store has %s.",
-					   column_text(mine, true), column_text(its, same_type)),
-			 errhint("Declare the column as the store has it, or set the option \"column_name\".")));
+					   column_text(mine), column_text(its)),
+			 errhint("Declare the column as the store has it, or set the option \"column_name\". To change it, copy the rows to a table with another option \"table_name\".")));
 }
 
 /* Text in keys and rows, and whatever may hold some. */
@@ -463,10 +622,13 @@ fm_schema_match(const FmTable *local, const FmTable *stored,
 		const FmColumn *its = column_by_name(stored, mine->name, i);
 
 		if (its == NULL)
+		{
+			check_new_column(mine, local, stored, relname);
 			missing++;
-		else if (!fm_slice_eq(mine->type_name, its->type_name) ||
+		}
+		else if (!same_name(mine->type_name, its->type_name) ||
 				 mine->typmod != its->typmod ||
-				 !fm_slice_eq(mine->collation, its->collation))
+				 !same_collation(mine->collation, its->collation))
 			raise_column_mismatch(mine, its, relname);
 	}
 	for (i = 0; same_key && i < local->nkeys; i++)
@@ -486,7 +648,7 @@ fm_schema_match(const FmTable *local, const FmTable *stored,
 						relname),
 				 errdetail("The foreign table has (%s), the store has (%s).",
 						   key_text(local), key_text(stored)),
-				 errhint("Set the option \"key\" as the store has it.")));
+				 errhint("Set the option \"key\" as the store has it. To change it, copy the rows to a table with another option \"table_name\".")));
 
 	/* With the same key, what is only in keys is so on both sides. */
 	for (i = 0; i < local->ncolumns; i++)

@@ -15,6 +15,7 @@
 
 #include "access/attnum.h"
 #include "access/tupdesc.h"
+#include "nodes/pg_list.h"
 
 #include "format/head.h"
 
@@ -65,6 +66,19 @@ extern int	fm_schema_match(const FmTable *local, const FmTable *stored,
  */
 extern FmTable *fm_schema_extend(const FmTable *local, const FmTable *stored,
 								 MemoryContext cxt);
+
+/*
+ * The parts of a name of HEAD, of a type or a collation, qualified; without
+ * the brackets of arrays, of which it had ndims.  Raises an error for what is
+ * no name.
+ */
+extern List *fm_schema_name_list(FmSlice stored, int *ndims);
+
+/* The type of that name here, or InvalidOid. */
+extern Oid	fm_schema_find_type(FmSlice stored);
+
+/* format_type_extended of a modifier from HEAD: XX001 if it is none. */
+extern char *fm_schema_format_type(Oid type, int32 typmod, bits16 flags);
 
 /* True if the collation compares bytes: text keys then have its order. */
 extern bool fm_schema_collation_is_bytes(Oid collation);

@@ -26,8 +26,8 @@ static const char *const text_settings[][2] = {
 };
 
 void
-fm_value_io_init(FmValueIo *io, Oid type, int32 typmod, bool binary,
-				 MemoryContext cxt)
+fm_value_io_init(FmValueIo *io, Oid type, int32 typmod, const char *column,
+				 bool binary, MemoryContext cxt)
 {
 	Oid			out;
 	Oid			in;
@@ -47,6 +47,7 @@ fm_value_io_init(FmValueIo *io, Oid type, int32 typmod, bool binary,
 	io->binary = binary;
 	io->ioparam = ioparam;
 	io->typmod = typmod;
+	io->column = MemoryContextStrdup(cxt, column);
 	fmgr_info_cxt(out, &io->out, cxt);
 	fmgr_info_cxt(in, &io->in, cxt);
 }
@@ -111,8 +112,22 @@ fm_value_io_out(FmValueIo *io, Datum value)
 	return fm_slice(text, strlen(text));
 }
 
-Datum
-fm_value_io_in(FmValueIo *io, FmSlice bytes)
+/*
+ * Receive functions trust that no client sends some things, and call them
+ * internal errors.
+ */
+static void
+input_error(void *arg)
+{
+	const FmValueIo *io = arg;
+
+	if (geterrcode() == ERRCODE_INTERNAL_ERROR)
+		errcode(ERRCODE_DATA_CORRUPTED);
+	errcontext("stored value of column \"%s\"", io->column);
+}
+
+static Datum
+read_value(FmValueIo *io, FmSlice bytes)
 {
 	StringInfoData buf;
 	Datum		value;
@@ -134,5 +149,20 @@ fm_value_io_in(FmValueIo *io, FmSlice bytes)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored value has %d bytes too many",
 						buf.len - buf.cursor)));
+	return value;
+}
+
+Datum
+fm_value_io_in(FmValueIo *io, FmSlice bytes)
+{
+	ErrorContextCallback callback;
+	Datum		value;
+
+	callback.callback = input_error;
+	callback.arg = io;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	value = read_value(io, bytes);
+	error_context_stack = callback.previous;
 	return value;
 }

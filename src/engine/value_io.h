@@ -20,10 +20,13 @@ typedef struct FmValueIo
 	FmgrInfo	in;
 	Oid			ioparam;
 	int32		typmod;
+	const char *column;			/* for messages */
 } FmValueIo;
 
+/* The name of the column is copied to cxt. */
 extern void fm_value_io_init(FmValueIo *io, Oid type, int32 typmod,
-							 bool binary, MemoryContext cxt);
+							 const char *column, bool binary,
+							 MemoryContext cxt);
 
 /*
  * Calls work(arg) with settings under which values have one form: no
@@ -35,7 +38,10 @@ extern void fm_value_io_call(bool text, void (*work) (void *arg), void *arg);
 /* The stored bytes of a value, in the current memory context. */
 extern FmSlice fm_value_io_out(FmValueIo *io, Datum value);
 
-/* The value of stored bytes; raises what the type's function raises. */
+/*
+ * The value of stored bytes; raises what the type's function raises, and
+ * XX001 for what that takes for an internal error.
+ */
 extern Datum fm_value_io_in(FmValueIo *io, FmSlice bytes);
 
 #endif							/* FM_VALUE_IO_H */

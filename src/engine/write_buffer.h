@@ -20,7 +20,7 @@
 #ifndef FM_WRITE_BUFFER_H
 #define FM_WRITE_BUFFER_H
 
-#include "base/slice.h"
+#include "base/buffer.h"
 #include "format/merge.h"
 
 typedef struct FmWriteBuffer FmWriteBuffer;
@@ -54,6 +54,12 @@ typedef struct FmBufferEntry
  * top transaction.
  */
 extern FmWriteBuffer *fm_write_buffer_create(MemoryContext parent, Size budget);
+
+/*
+ * An empty buffer for a row to be encoded in, until the write buffer next
+ * changes.  A large row that is added from there is not copied.
+ */
+extern FmBuf *fm_write_buffer_row(FmWriteBuffer *buffer);
 
 /* Adds a change; key and row are copied.  hash is fm_key_hash(key). */
 extern void fm_write_buffer_add(FmWriteBuffer *buffer, FmSlice key,
@@ -103,6 +109,12 @@ extern FmBufferScan *fm_buffer_scan_begin(FmWriteBuffer *buffer, FmSlice lower,
 										  FmSlice upper, bool backward,
 										  CommandId curcid, bool with_locks);
 extern FmMergeSource *fm_buffer_scan_source(FmBufferScan *scan);
+
+/*
+ * Spares the copies of rows: the buffer is not changed, nor searched, while
+ * the scan is on.
+ */
+extern void fm_buffer_scan_in_place(FmBufferScan *scan);
 extern void fm_buffer_scan_end(FmBufferScan *scan);
 
 /*

@@ -192,6 +192,8 @@ copy_columns(const FmColumn *columns, int n)
 		copy[i].type_name = copy_slice(columns[i].type_name);
 		copy[i].collation = copy_slice(columns[i].collation);
 		copy[i].collation_version = copy_slice(columns[i].collation_version);
+		copy[i].declared_type = copy_slice(columns[i].declared_type);
+		copy[i].declared_collation = copy_slice(columns[i].declared_collation);
 	}
 	return copy;
 }

@@ -11,14 +11,15 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "foreign/foreign.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/regproc.h"
-#include "utils/varlena.h"
+#include "utils/ruleutils.h"
 
-#include "compat.h"
+#include "engine/tuple_schema.h"
 #include "fdw/fdw.h"
 #include "fdw/option.h"
 #include "manifest/head_cache.h"
@@ -31,36 +32,95 @@ text_of(FmSlice s)
 	return pnstrdup((const char *) s.data, s.len);
 }
 
-/* The name of a type or a collation as SQL that no search path changes. */
-static char *
-qualified(FmSlice stored)
+static Oid
+find_collation(FmSlice stored)
 {
-	char	   *name = text_of(stored);
-	char	   *bare = pstrdup(name);
-	char	   *brackets = strstr(bare, "[]");
+	int			ndims;
 
-	if (brackets != NULL)
-		*brackets = '\0';
-	if (list_length(fm_qualified_name_list(bare)) > 1)
-		return name;
-	return psprintf("pg_catalog.%s", name);
+	if (fm_slice_eq(stored, fm_slice("C", 1)))
+		return C_COLLATION_OID;
+	return get_collation_oid(fm_schema_name_list(stored, &ndims), true);
 }
 
 static void
-put_column(StringInfo out, const FmColumn *column)
+raise_not_here(const char *what, FmSlice stored, const FmColumn *column,
+			   const FmTable *table)
 {
-	char	   *type = qualified(column->type_name);
-	Oid			typid = DatumGetObjectId(DirectFunctionCall1(regtypein,
-															 CStringGetDatum(type)));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("%s %s of column \"%s\" of table \"%s\" in the store does not exist here",
+					what, text_of(stored), text_of(column->name),
+					text_of(table->name)),
+			 errhint("Create it, perhaps with its extension, or leave the table out with EXCEPT.")));
+}
+
+/*
+ * The type that a column's creator gave it.  A domain that is not here, or
+ * is over something else here, is left for its base type, with a notice.
+ */
+static Oid
+column_type(const FmTable *table, const FmColumn *column, int32 *typmod)
+{
+	Oid			base = fm_schema_find_type(column->type_name);
+	Oid			domain;
+	int32		domain_typmod = -1;
+
+	*typmod = column->typmod;
+	if (!OidIsValid(base))
+		raise_not_here("type", column->type_name, column, table);
+	if (column->declared_type.len == 0)
+		return base;
+	domain = fm_schema_find_type(column->declared_type);
+	if (OidIsValid(domain) &&
+		getBaseTypeAndTypmod(domain, &domain_typmod) == base &&
+		domain_typmod == column->typmod)
+	{
+		*typmod = -1;
+		return domain;
+	}
+	ereport(NOTICE,
+			(errmsg("column \"%s\" of table \"%s\" in the store becomes %s",
+					text_of(column->name), text_of(table->name),
+					fm_schema_format_type(base, column->typmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN)),
+			 errdetail("There is no such domain %s here.",
+					   text_of(column->declared_type))));
+	return base;
+}
+
+/* The same for a collation, where C has several names. */
+static Oid
+column_collation(const FmTable *table, const FmColumn *column)
+{
+	Oid			collation = find_collation(column->collation);
+	Oid			declared;
+
+	if (!OidIsValid(collation))
+		raise_not_here("collation", column->collation, column, table);
+	if (column->declared_collation.len == 0)
+		return collation;
+	declared = find_collation(column->declared_collation);
+	return fm_schema_collation_is_bytes(declared) ? declared : collation;
+}
+
+static void
+put_column(StringInfo out, const FmTable *table, const FmColumn *column)
+{
+	int32		typmod;
+	Oid			type = column_type(table, column, &typmod);
+	Oid			collation;
 
 	appendStringInfo(out, "%s %s", quote_identifier(text_of(column->name)),
-					 format_type_extended(typid, column->typmod,
-										  FORMAT_TYPE_TYPEMOD_GIVEN |
-										  FORMAT_TYPE_FORCE_QUALIFY));
-	if (column->collation.len > 0 && type_is_collatable(typid))
-		appendStringInfo(out, " COLLATE %s",
-						 fm_slice_eq(column->collation, fm_slice("C", 1)) ?
-						 "pg_catalog.\"C\"" : qualified(column->collation));
+					 fm_schema_format_type(type, typmod,
+										   FORMAT_TYPE_TYPEMOD_GIVEN |
+										   FORMAT_TYPE_FORCE_QUALIFY));
+	if (column->collation.len > 0 && type_is_collatable(type))
+	{
+		collation = column_collation(table, column);
+		if (collation != get_typcollation(type))
+			appendStringInfo(out, " COLLATE %s",
+							 generate_collation_name(collation));
+	}
 	if (column->flags & FM_COLUMN_NOT_NULL)
 		appendStringInfoString(out, " NOT NULL");
 }
@@ -96,6 +156,35 @@ key_text(const FmTable *table)
 	return out.data;
 }
 
+/* The options of runs that are not the defaults. */
+static void
+put_block_options(StringInfo out, const FmBlockOptions *block)
+{
+	if (block->block_size != DEFAULT_BLOCK_SIZE_KB * 1024)
+		appendStringInfo(out, ", block_size '%u'", block->block_size / 1024);
+	if (block->codec == FM_CODEC_RAW)
+		appendStringInfoString(out, ", compression 'none'");
+	else if (block->zstd_level != DEFAULT_ZSTD_LEVEL)
+		appendStringInfo(out, ", compression 'zstd:%d'", block->zstd_level);
+	switch (block->filter_kind)
+	{
+		case FM_FILTER_AUTO:
+			break;
+		case FM_FILTER_NONE:
+			appendStringInfoString(out, ", filter 'none'");
+			break;
+		case FM_FILTER_FUSE8:
+			appendStringInfoString(out, ", filter 'fuse:8'");
+			break;
+		case FM_FILTER_FUSE16:
+			appendStringInfoString(out, ", filter 'fuse:16'");
+			break;
+		case FM_FILTER_BLOOM:
+			appendStringInfo(out, ", filter 'bloom:%d'", block->filter_bits);
+			break;
+	}
+}
+
 static char *
 create_command(const FmTable *table, const char *local_schema,
 			   const char *local_name, const char *servername)
@@ -113,14 +202,14 @@ create_command(const FmTable *table, const char *local_schema,
 			continue;
 		if (!first)
 			appendStringInfoString(&out, ", ");
-		put_column(&out, &table->columns[i]);
+		put_column(&out, table, &table->columns[i]);
 		first = false;
 	}
 	appendStringInfo(&out, ") SERVER %s OPTIONS (key %s, table_name %s",
 					 quote_identifier(servername),
 					 quote_literal_cstr(key_text(table)),
 					 quote_literal_cstr(text_of(table->name)));
-	fm_put_block_options(&out, &table->block);
+	put_block_options(&out, &table->block);
 	appendStringInfoChar(&out, ')');
 	return out.data;
 }
@@ -184,10 +273,15 @@ fmImportForeignSchema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 	manifest = fm_manifest_current(fm_open_store(&options, InvalidOid));
 	for (i = 0; i < manifest->head->ntables; i++)
 	{
-		const char *stored = text_of(manifest->head->tables[i].name);
+		FmSlice		stored_name = manifest->head->tables[i].name;
+		const char *stored;
 		const char *name;
 		const FmTable *table;
 
+		if (!pg_verifymbstr((const char *) stored_name.data,
+							(int) stored_name.len, true))
+			continue;			/* of a database with another encoding */
+		stored = text_of(stored_name);
 		if (!is_of_schema(stored, stmt->remote_schema, &name))
 			continue;
 		found = true;

@@ -73,7 +73,6 @@ typedef struct ModifyState
 	FmBuf		old_key;
 	FmBuf		old_row;
 	FmBuf		key;
-	FmBuf		row;
 	TupleTableSlot *inserted[BATCH_ROWS];	/* of the last batch */
 	MemoryContext context;		/* lives as long as this state */
 } ModifyState;
@@ -149,6 +148,19 @@ fmPlanForeignModify(PlannerInfo *root, ModifyTable *plan, Index resultRelation,
 	return NIL;
 }
 
+/* Does somebody look at rows one by one, as they are inserted? */
+static bool
+single_rows_matter(ResultRelInfo *rinfo)
+{
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	return rinfo->ri_projectReturning != NULL ||
+		rinfo->ri_WithCheckOptions != NIL ||
+		(triggers != NULL &&
+		 (triggers->trig_insert_before_row ||
+		  triggers->trig_insert_after_row));
+}
+
 /*
  * May a duplicate be found after the row was inserted, by the end of the
  * statement?  Not where somebody looks at single rows, nor where the end of
@@ -159,7 +171,7 @@ may_put_off(EState *estate, ResultRelInfo *rinfo, const ModifyTable *plan)
 {
 	PlannedStmt *stmt = estate->es_plannedstmt; /* NULL: COPY */
 
-	return fmGetForeignModifyBatchSize(rinfo) > 1 &&
+	return !single_rows_matter(rinfo) &&
 		(plan == NULL || plan->withCheckOptionLists == NIL) &&
 		(stmt == NULL ||
 		 (stmt->commandType == CMD_INSERT && !stmt->hasReturning &&
@@ -183,7 +195,6 @@ create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 	fm_buf_init(&state->old_key, &state->alloc);
 	fm_buf_init(&state->old_row, &state->alloc);
 	fm_buf_init(&state->key, &state->alloc);
-	fm_buf_init(&state->row, &state->alloc);
 
 	state->policy_check = plan != NULL && plan->operation == CMD_UPDATE ?
 		WCO_RLS_UPDATE_CHECK : WCO_RLS_INSERT_CHECK;
@@ -239,6 +250,30 @@ fmBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	memset(state->old_isnull, true, sizeof(bool) * desc->natts);
 }
 
+/*
+ * The row that an upsert replaces is not read, so that no policy can say who
+ * may replace it.
+ */
+static void
+check_no_policy(const ModifyState *state, ResultRelInfo *rinfo)
+{
+	ListCell   *lc;
+
+	if (state->options->insert_mode != FM_INSERT_UPSERT)
+		return;
+	foreach(lc, rinfo->ri_WithCheckOptions)
+	{
+		WCOKind		kind = lfirst_node(WithCheckOption, lc)->kind;
+
+		if (kind == WCO_RLS_INSERT_CHECK || kind == WCO_RLS_UPDATE_CHECK)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot insert into foreign table \"%s\" under row-level security",
+							RelationGetRelationName(state->rel)),
+					 errdetail("Its option \"insert_mode\" is \"upsert\", which replaces rows without asking whether they may be seen.")));
+	}
+}
+
 /* COPY, and rows that are routed here from a partitioned table. */
 void
 fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
@@ -249,6 +284,7 @@ fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	/* An UPDATE that moves rows into a partition has a state already. */
 	if (rinfo->ri_FdwState == NULL)
 		(void) create_state(estate, rinfo, (ModifyTable *) mtstate->ps.plan);
+	check_no_policy(rinfo->ri_FdwState, rinfo);
 	MemoryContextSwitchTo(old);
 }
 
@@ -530,13 +566,14 @@ static void
 put_row(ModifyState *state, FmSlice key, uint64 hash, TupleTableSlot *slot,
 		FmSlice old_row, bool upsert)
 {
-	fm_buf_reset(&state->row);
+	FmWriteBuffer *buffer = state->open->writes->buffer;
+	FmBuf	   *row = fm_write_buffer_row(buffer);
+
 	fm_tuple_encode_row(state->open->codec, slot->tts_values,
-						slot->tts_isnull, old_row, &state->row);
-	fm_check_status(state->row.failed ? FM_NO_MEMORY : FM_OK, "row");
-	fm_write_buffer_add(state->open->writes->buffer, key, hash, FM_PUT,
-						fm_buf_slice(&state->row), upsert, state->cid,
-						state->open->version);
+						slot->tts_isnull, old_row, row);
+	fm_check_status(row->failed ? FM_NO_MEMORY : FM_OK, "row");
+	fm_write_buffer_add(buffer, key, hash, FM_PUT, fm_buf_slice(row), upsert,
+						state->cid, state->open->version);
 }
 
 TupleTableSlot *
@@ -663,17 +700,17 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 	return state->inserted;
 }
 
-/* Rows that somebody looks at one by one are inserted so. */
+/*
+ * A batch spares round trips; a near store has none, and the executor's
+ * copies of a batch's rows cost.
+ */
 int
 fmGetForeignModifyBatchSize(ResultRelInfo *rinfo)
 {
-	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+	ModifyState *state = rinfo->ri_FdwState;
 
-	if (rinfo->ri_projectReturning != NULL ||
-		rinfo->ri_WithCheckOptions != NIL ||
-		(triggers != NULL &&
-		 (triggers->trig_insert_before_row ||
-		  triggers->trig_insert_after_row)))
+	if (state == NULL || single_rows_matter(rinfo) ||
+		fm_location_is_local(state->options->store.location))
 		return 1;
 	return BATCH_ROWS;
 }

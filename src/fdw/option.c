@@ -36,9 +36,7 @@
 #include "objstore/http.h"
 #include "objstore/s3.h"
 
-#define DEFAULT_BLOCK_SIZE_KB 8
 #define DEFAULT_ANALYZE_BLOCKS 5000
-#define DEFAULT_ZSTD_LEVEL 1
 #define DEFAULT_RETRY_TIMEOUT_MS 10000
 #define DEFAULT_CONNECT_TIMEOUT_MS 5000
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
@@ -801,6 +799,21 @@ resolve_key(Relation rel, List *key, FmTableOptions *options)
 	}
 }
 
+/* Notes which columns have a name of their own in the store. */
+static void
+mark_named(Relation rel, const char *const *names, FmTable *local)
+{
+	FmColumn   *column = local->columns;
+	int			i;
+
+	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		if (names[i] != NULL)
+			(column++)->is_named =
+				GetForeignColumnOptions(RelationGetRelid(rel), i + 1) != NIL;
+	}
+}
+
 static char *
 default_table_name(Relation rel)
 {
@@ -842,36 +855,9 @@ fm_read_table_options(Relation rel)
 	options->local = fm_schema_describe(RelationGetDescr(rel),
 										options->column_names, keys,
 										options->nkeys, CurrentMemoryContext);
+	mark_named(rel, options->column_names, options->local);
 	options->local->name = fm_slice(options->table_name,
 									strlen(options->table_name));
 	options->local->block = options->block;
 	return options;
-}
-
-void
-fm_put_block_options(StringInfo out, const FmBlockOptions *block)
-{
-	if (block->block_size != DEFAULT_BLOCK_SIZE_KB * 1024)
-		appendStringInfo(out, ", block_size '%u'", block->block_size / 1024);
-	if (block->codec == FM_CODEC_RAW)
-		appendStringInfoString(out, ", compression 'none'");
-	else if (block->zstd_level != DEFAULT_ZSTD_LEVEL)
-		appendStringInfo(out, ", compression 'zstd:%d'", block->zstd_level);
-	switch (block->filter_kind)
-	{
-		case FM_FILTER_AUTO:
-			break;
-		case FM_FILTER_NONE:
-			appendStringInfoString(out, ", filter 'none'");
-			break;
-		case FM_FILTER_FUSE8:
-			appendStringInfoString(out, ", filter 'fuse:8'");
-			break;
-		case FM_FILTER_FUSE16:
-			appendStringInfoString(out, ", filter 'fuse:16'");
-			break;
-		case FM_FILTER_BLOOM:
-			appendStringInfo(out, ", filter 'bloom:%d'", block->filter_bits);
-			break;
-	}
 }

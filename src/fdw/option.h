@@ -16,6 +16,9 @@
 #include "format/head.h"
 #include "objstore/store.h"
 
+#define DEFAULT_BLOCK_SIZE_KB 8
+#define DEFAULT_ZSTD_LEVEL 1
+
 typedef enum FmInsertMode
 {
 	FM_INSERT_STRICT,			/* a duplicate is 23505 */
@@ -57,8 +60,5 @@ extern void fm_server_options(ForeignServer *server, FmStoreOptions *options);
  * the location needs credentials; InvalidOid is the current user.
  */
 extern FmStore *fm_open_store(const FmStoreOptions *server, Oid userid);
-
-/* Appends, as ", name 'value'", the options that differ from the defaults. */
-extern void fm_put_block_options(StringInfo out, const FmBlockOptions *block);
 
 #endif							/* FM_OPTION_H */

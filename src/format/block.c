@@ -19,11 +19,17 @@
 #define TRAILER_RAW_SIZE 4
 #define TRAILER_CHECKSUM 8
 
+/* Of blocks that are streamed. */
+#define PIECE_SIZE (128 * 1024)
+#define SAMPLE_SIZE (64 * 1024)
+#define NSAMPLES 8
+
 struct FmBlockWriter
 {
 	const FmAlloc *alloc;
 	FmId		object;
 	ZSTD_CCtx  *cctx;			/* NULL: blocks stay raw */
+	FmHashStream *hash;			/* of fm_block_stream; NULL before the first */
 };
 
 struct FmBlockReader
@@ -32,18 +38,29 @@ struct FmBlockReader
 	ZSTD_DCtx  *dctx;
 };
 
-/*
- * The checksum of a stored block: its bytes up to the checksum itself.  The
- * seed makes a block of another object, or at another place, fail.
- */
+/* The seed makes a block of another object, or at another place, fail. */
+static uint64_t
+block_seed(const FmId *object, uint64_t offset)
+{
+	return fm_get_u64(object->bytes) ^ fm_get_u64(object->bytes + 8) ^ offset;
+}
+
+/* The checksum of a stored block: its bytes up to the checksum itself. */
 static uint64_t
 block_checksum(const uint8_t *stored, size_t size, const FmId *object,
 			   uint64_t offset)
 {
-	uint64_t	seed;
+	return fm_xxh3_64(fm_slice(stored, size - 8), block_seed(object, offset));
+}
 
-	seed = fm_get_u64(object->bytes) ^ fm_get_u64(object->bytes + 8) ^ offset;
-	return fm_xxh3_64(fm_slice(stored, size - 8), seed);
+/* The trailer up to its checksum. */
+static void
+put_trailer(uint8_t *trailer, FmBlockKind kind, FmCodec codec, size_t raw_size)
+{
+	trailer[0] = (uint8_t) kind;
+	trailer[TRAILER_CODEC] = (uint8_t) codec;
+	fm_put_u16(trailer + TRAILER_ZERO, 0);
+	fm_put_u32(trailer + TRAILER_RAW_SIZE, (uint32_t) raw_size);
 }
 
 FmBlockWriter *
@@ -57,6 +74,7 @@ fm_block_writer_create(const FmAlloc *alloc, const FmId *object,
 	writer->alloc = alloc;
 	writer->object = *object;
 	writer->cctx = NULL;
+	writer->hash = NULL;
 	if (zstd_level != 0)
 	{
 		writer->cctx = ZSTD_createCCtx();
@@ -78,6 +96,7 @@ fm_block_writer_free(FmBlockWriter *writer)
 	if (writer == NULL)
 		return;
 	ZSTD_freeCCtx(writer->cctx);
+	fm_hash_stream_free(writer->hash);
 	fm_free(writer->alloc, writer);
 }
 
@@ -112,15 +131,123 @@ fm_block_write(FmBlockWriter *writer, FmBlockKind kind, FmSlice raw,
 		memcpy(stored, raw.data, raw.len);
 		size = raw.len;
 	}
-	stored[size] = (uint8_t) kind;
-	stored[size + TRAILER_CODEC] = (uint8_t) codec;
-	fm_put_u16(stored + size + TRAILER_ZERO, 0);
-	fm_put_u32(stored + size + TRAILER_RAW_SIZE, (uint32_t) raw.len);
+	put_trailer(stored + size, kind, codec, raw.len);
 	fm_put_u64(stored + size + TRAILER_CHECKSUM,
 			   block_checksum(stored, size + FM_BLOCK_TRAILER_SIZE,
 							  &writer->object, offset));
 	out->len = start + size + FM_BLOCK_TRAILER_SIZE;
 	return FM_OK;
+}
+
+/* Where the bytes of a streamed block go. */
+typedef struct BlockStream
+{
+	FmBlockWriter *writer;
+	FmByteSink	sink;
+	void	   *sink_arg;
+	size_t		size;			/* bytes sent */
+} BlockStream;
+
+static FmStatus
+stream_put(BlockStream *stream, FmSlice bytes)
+{
+	fm_hash_stream_add(stream->writer->hash, bytes);
+	stream->size += bytes.len;
+	return stream->sink(stream->sink_arg, bytes) ? FM_OK : FM_STOPPED;
+}
+
+/* Does zstd gain enough on samples of it?  piece has SAMPLE_SIZE bytes. */
+static bool
+is_compressible(FmBlockWriter *writer, FmSlice bytes, uint8_t *piece)
+{
+	size_t		limit = SAMPLE_SIZE - SAMPLE_SIZE / 8;
+	size_t		stored = 0;
+	size_t		i;
+
+	for (i = 0; i < NSAMPLES; i++)
+	{
+		size_t		at = (bytes.len - SAMPLE_SIZE) / (NSAMPLES - 1) * i;
+		size_t		size = ZSTD_compress2(writer->cctx, piece, SAMPLE_SIZE,
+										  bytes.data + at, SAMPLE_SIZE);
+
+		stored += ZSTD_isError(size) ? SAMPLE_SIZE : size;
+	}
+	return stored <= limit * NSAMPLES;
+}
+
+static FmStatus
+stream_compressed(BlockStream *stream, const FmSlice *parts, int nparts,
+				  size_t raw_size, uint8_t *piece)
+{
+	ZSTD_CCtx  *cctx = stream->writer->cctx;
+	FmStatus	status;
+	int			i;
+
+	ZSTD_CCtx_reset(cctx, ZSTD_reset_session_only);
+	ZSTD_CCtx_setPledgedSrcSize(cctx, raw_size);
+	for (i = 0; i < nparts; i++)
+	{
+		ZSTD_inBuffer in = {parts[i].data, parts[i].len, 0};
+		bool		last = i == nparts - 1;
+		size_t		left;
+
+		do
+		{
+			ZSTD_outBuffer out = {piece, PIECE_SIZE, 0};
+
+			left = ZSTD_compressStream2(cctx, &out, &in,
+										last ? ZSTD_e_end : ZSTD_e_continue);
+			if (ZSTD_isError(left))
+				return FM_NO_MEMORY;
+			status = stream_put(stream, fm_slice(piece, out.pos));
+			if (status != FM_OK)
+				return status;
+		} while (in.pos < in.size || (last && left > 0));
+	}
+	return FM_OK;
+}
+
+FmStatus
+fm_block_stream(FmBlockWriter *writer, FmBlockKind kind, FmSlice head,
+				FmSlice body, uint64_t offset, FmByteSink sink, void *sink_arg,
+				FmBuf *piece, size_t *size)
+{
+	BlockStream stream = {writer, sink, sink_arg, 0};
+	FmSlice		parts[2] = {head, body};
+	size_t		raw_size = head.len + body.len;
+	uint8_t		trailer[FM_BLOCK_TRAILER_SIZE];
+	FmCodec		codec = FM_CODEC_RAW;
+	FmStatus	status;
+
+	if (body.len < SAMPLE_SIZE)
+		return FM_INVALID;
+	if (raw_size > FM_MAX_RAW_BLOCK)
+		return FM_TOO_LARGE;
+	fm_buf_reset(piece);
+	if (writer->hash == NULL)
+		writer->hash = fm_hash_stream_create();
+	if (writer->hash == NULL || !fm_buf_reserve(piece, PIECE_SIZE))
+		return FM_NO_MEMORY;
+	fm_hash_stream_begin(writer->hash, block_seed(&writer->object, offset));
+	if (writer->cctx != NULL && is_compressible(writer, body, piece->data))
+	{
+		codec = FM_CODEC_ZSTD;
+		status = stream_compressed(&stream, parts, 2, raw_size, piece->data);
+	}
+	else
+	{
+		status = stream_put(&stream, head);
+		if (status == FM_OK)
+			status = stream_put(&stream, body);
+	}
+	if (status != FM_OK)
+		return status;
+	put_trailer(trailer, kind, codec, raw_size);
+	fm_hash_stream_add(writer->hash, fm_slice(trailer, TRAILER_CHECKSUM));
+	fm_put_u64(trailer + TRAILER_CHECKSUM, fm_hash_stream_end(writer->hash));
+	*size = stream.size + FM_BLOCK_TRAILER_SIZE;
+	return sink(sink_arg, fm_slice(trailer, sizeof(trailer))) ? FM_OK :
+		FM_STOPPED;
 }
 
 FmStatus

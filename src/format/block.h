@@ -42,6 +42,20 @@ extern void fm_block_writer_free(FmBlockWriter *writer);
 extern FmStatus fm_block_write(FmBlockWriter *writer, FmBlockKind kind,
 							   FmSlice raw, uint64_t offset, FmBuf *out);
 
+/* Receives bytes in order; false stops who sends them. */
+typedef bool (*FmByteSink) (void *arg, FmSlice bytes);
+
+/*
+ * The same for a block too large to be copied: its raw bytes are head and
+ * body, and its stored ones, *size of them, go to the sink piece by piece.
+ * Whether zstd gains enough is told from samples of the body.  "piece" is
+ * scratch.  FM_STOPPED if the sink said false.
+ */
+extern FmStatus fm_block_stream(FmBlockWriter *writer, FmBlockKind kind,
+								FmSlice head, FmSlice body, uint64_t offset,
+								FmByteSink sink, void *sink_arg, FmBuf *piece,
+								size_t *size);
+
 /*
  * Checks a stored block (trailer included): length, checksum, kind, codec,
  * and that raw_size is at most max_raw and is what the zstd frame says.
@@ -51,6 +65,13 @@ extern FmStatus fm_block_verify(FmSlice stored, const FmId *object,
 								uint64_t offset, FmBlockKind kind,
 								uint32_t max_raw, FmBlockInfo *info,
 								FmFault *fault);
+
+/* What a trailer that was not checked says of the codec. */
+static inline int
+fm_block_trailer_codec(const uint8_t trailer[FM_BLOCK_TRAILER_SIZE])
+{
+	return trailer[1];
+}
 
 /*
  * Decodes a verified block into dest, which has info->raw_size bytes.

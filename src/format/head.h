@@ -47,6 +47,11 @@ typedef struct FmColumn
 	int32_t		typmod;
 	FmSlice		collation;		/* name, empty if none; "C" for C and POSIX */
 	FmSlice		collation_version;
+	FmSlice		declared_type;	/* as its creator declared it, where that is
+								 * more than the above: a domain, */
+	FmSlice		declared_collation; /* "default", "POSIX"; else empty */
+	bool		is_named;		/* not stored: a local column's name was given
+								 * by its option */
 	uint8_t		flags;			/* FM_COLUMN_... */
 	FmRowKind	row_kind;		/* how rows hold it: format/row_codec.h */
 	uint16_t	row_width;		/* bytes, of a fixed kind */

@@ -16,7 +16,7 @@
 #include "format/head.h"
 
 #define FM_ELEMENT_HEADER 8
-#define FM_MAX_TAG 9			/* tags go from 1 to below this */
+#define FM_MAX_TAG 10			/* tags go from 1 to below this */
 #define FM_DESC_FIXED 120		/* bytes of a descriptor before its bounds */
 #define FM_PAGE_REF_BYTES 48
 #define FM_OBJECT_CHECKSUM 8	/* at the end of HEAD and of a page */

@@ -48,16 +48,13 @@ typedef struct FmRunDesc
 	FmSlice		upper;			/* >= every key */
 } FmRunDesc;
 
-/* Receives the object's bytes in order; false stops the builder. */
-typedef bool (*FmRunSink) (void *arg, FmSlice bytes);
-
 typedef struct FmRunOptions
 {
 	FmId		id;
 	FmBlockOptions block;		/* filter_kind AUTO is resolved by "bottom" */
 	bool		bottom;			/* nothing older lies below */
 	uint64_t	table_id;
-	FmRunSink	sink;
+	FmByteSink	sink;			/* of the object's bytes */
 	void	   *sink_arg;
 } FmRunOptions;
 
@@ -75,7 +72,7 @@ extern FmStatus fm_run_builder_create(const FmRunOptions *options,
  * Adds an entry.  Keys ascend strictly (FM_INVALID otherwise), are at most
  * FM_MAX_KEY_SIZE long; row.len is a multiple of FM_ROW_ALIGN, and 0 for a
  * tombstone.  "hash" goes into the filter: fm_key_hash(key) in a stored run.
- * Both slices are copied.
+ * Both slices are copied, except that a large row goes to the sink at once.
  */
 extern FmStatus fm_run_builder_add(FmRunBuilder *builder, FmSlice key,
 								   uint64_t hash, FmSlice row, bool tombstone);

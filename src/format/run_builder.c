@@ -18,6 +18,8 @@
 #include "format/index_builder.h"
 #include "format/run_layout.h"
 
+#define LARGE_ROW (1024 * 1024) /* rows from this on are not copied */
+
 struct FmRunBuilder
 {
 	const FmAlloc *alloc;
@@ -207,36 +209,62 @@ close_partition(FmRunBuilder *b, uint32_t pending)
 	return b->partition_ends.failed ? FM_NO_MEMORY : FM_OK;
 }
 
+/* Sends the raw block; "large_row", which may be empty, is its end. */
+static FmStatus
+write_block(FmRunBuilder *b, FmSlice large_row, FmBlockHandle *handle)
+{
+	size_t		start;
+	size_t		size;
+	FmStatus	status;
+
+	fm_buf_reset(&b->out);
+	if (b->offset == 0)
+		put_run_header(b, &b->out);
+	if (large_row.len > 0)
+	{
+		status = emit(b);
+		handle->offset = b->offset;
+		if (status == FM_OK)
+			status = fm_block_stream(b->writer, FM_BLOCK_DATA,
+									 fm_buf_slice(&b->raw), large_row,
+									 handle->offset, b->options.sink,
+									 b->options.sink_arg, &b->out, &size);
+		if (status != FM_OK)
+			return status;
+		b->offset += size;
+		handle->size = (uint32_t) size;
+		return FM_OK;
+	}
+	start = b->out.len;
+	handle->offset = b->offset + start;
+	status = fm_block_write(b->writer, FM_BLOCK_DATA, fm_buf_slice(&b->raw),
+							handle->offset, &b->out);
+	if (status != FM_OK)
+		return status;
+	handle->size = (uint32_t) (b->out.len - start);
+	return emit(b);
+}
+
 /*
  * Writes the block that was collected; "next" is the first key of the one
- * that follows, NULL at the end of the run.
+ * that follows, NULL at the end of the run or if that is not known.
  */
 static FmStatus
-close_block(FmRunBuilder *b, const FmSlice *next)
+close_block(FmRunBuilder *b, const FmSlice *next, FmSlice large_row)
 {
 	uint32_t	count = b->block.keys.count;
 	uint8_t		bytes[FM_MAX_KEY_SIZE];
 	FmSeparator separator;
 	FmBlockHandle handle;
-	size_t		start;
 	FmStatus	status;
 
 	fm_buf_reset(&b->raw);
 	status = fm_data_block_builder_write(&b->block, &b->raw);
+	if (status == FM_OK)
+		status = write_block(b, large_row, &handle);
 	if (status != FM_OK)
 		return status;
 	fm_data_block_builder_reset(&b->block);
-
-	fm_buf_reset(&b->out);
-	if (b->offset == 0)
-		put_run_header(b, &b->out);
-	start = b->out.len;
-	handle.offset = b->offset + start;
-	status = fm_block_write(b->writer, FM_BLOCK_DATA, fm_buf_slice(&b->raw),
-							handle.offset, &b->out);
-	if (status != FM_OK)
-		return status;
-	handle.size = (uint32_t) (b->out.len - start);
 
 	if (next != NULL)
 		separator = fm_separator_make(fm_buf_slice(&b->last_key), *next,
@@ -255,8 +283,8 @@ close_block(FmRunBuilder *b, const FmSlice *next)
 	}
 	fm_partition_builder_add(&b->partition, handle, count, &separator);
 	b->nblocks++;
-	b->raw_bytes += b->raw.len;
-	return emit(b);
+	b->raw_bytes += b->raw.len + large_row.len;
+	return FM_OK;
 }
 
 static FmStatus
@@ -264,6 +292,8 @@ add_entry(FmRunBuilder *b, FmSlice key, uint64_t hash, FmSlice row,
 		  bool tombstone)
 {
 	bool		first = b->rows + b->tombstones == 0;
+	FmSlice		none = {NULL, 0};
+	FmSlice		large_row = row.len >= LARGE_ROW ? row : none;
 	FmStatus	status;
 
 	if (key.len > FM_MAX_KEY_SIZE || row.len > FM_MAX_ROW_SIZE)
@@ -275,11 +305,12 @@ add_entry(FmRunBuilder *b, FmSlice key, uint64_t hash, FmSlice row,
 		fm_data_block_builder_size_with(&b->block, key, row) >
 		b->options.block.block_size - FM_SLOT_HEADER_SIZE)
 	{
-		status = close_block(b, &key);
+		status = close_block(b, &key, none);
 		if (status != FM_OK)
 			return status;
 	}
-	fm_data_block_builder_add(&b->block, key, row, tombstone);
+	fm_data_block_builder_add(&b->block, key, large_row.len > 0 ? none : row,
+							  tombstone);
 	fm_buf_put(&b->hashes, &hash, sizeof(hash));
 	if (first)
 		fm_buf_put_slice(&b->first_key, key);
@@ -293,6 +324,8 @@ add_entry(FmRunBuilder *b, FmSlice key, uint64_t hash, FmSlice row,
 		b->rows++;
 	b->row_sum = fm_sum128_add(b->row_sum,
 							   fm_row_sum_term(key, row, tombstone));
+	if (large_row.len > 0)
+		return close_block(b, NULL, large_row);
 	return FM_OK;
 }
 
@@ -468,12 +501,14 @@ write_tail(FmRunBuilder *b, FmRunDesc *desc)
 static FmStatus
 finish(FmRunBuilder *b, FmRunDesc *desc)
 {
-	FmStatus	status;
+	FmSlice		none = {NULL, 0};
+	FmStatus	status = FM_OK;
 
 	if (b->rows + b->tombstones == 0)
 		return FM_INVALID;
 	memset(desc, 0, sizeof(*desc));
-	status = close_block(b, NULL);
+	if (b->block.keys.count > 0)
+		status = close_block(b, NULL, none);
 	if (status == FM_OK)
 		status = close_partition(b, 0);
 	if (status != FM_OK)

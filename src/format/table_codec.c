@@ -6,7 +6,8 @@
  *	  table: 1 id u64 | 2 name | 3 page reference, or:
  *			 4 settings | 5 column, repeated | 6 key column, repeated |
  *			 7 level, repeated, L0 first: 1 descriptor and 2 page reference,
- *			 both repeated
+ *			 both repeated | 8 character set | 9 declaration, repeated, each
+ *			 after its column
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +22,8 @@ enum
 	TAG_COLUMN = 5,
 	TAG_KEY = 6,
 	TAG_LEVEL = 7,
-	TAG_CHARSET = 8
+	TAG_CHARSET = 8,
+	TAG_DECLARED = 9
 };
 
 enum
@@ -32,6 +34,7 @@ enum
 
 #define SETTINGS_BYTES 16
 #define COLUMN_FIXED 12			/* bytes before its four strings */
+#define DECLARED_FIXED 4		/* bytes before its two strings */
 #define KEY_BYTES 8
 
 static bool
@@ -57,7 +60,9 @@ put_column(FmBuf *out, const FmColumn *column)
 	if (!name_is_valid(column->name, false) ||
 		!name_is_valid(column->type_name, false) ||
 		!name_is_valid(column->collation, true) ||
-		!name_is_valid(column->collation_version, true))
+		!name_is_valid(column->collation_version, true) ||
+		!name_is_valid(column->declared_type, true) ||
+		!name_is_valid(column->declared_collation, true))
 		return FM_INVALID;
 	begin = fm_element_begin(out, TAG_COLUMN);
 	fm_buf_put_u32(out, column->id);
@@ -70,6 +75,14 @@ put_column(FmBuf *out, const FmColumn *column)
 	put_string(out, column->collation);
 	put_string(out, column->collation_version);
 	fm_element_end(out, begin);
+	if (column->declared_type.len > 0 || column->declared_collation.len > 0)
+	{
+		begin = fm_element_begin(out, TAG_DECLARED);
+		fm_buf_put_u32(out, column->id);
+		put_string(out, column->declared_type);
+		put_string(out, column->declared_collation);
+		fm_element_end(out, begin);
+	}
 	return FM_OK;
 }
 
@@ -186,6 +199,28 @@ take_column(const FmHeadReader *reader, FmSlice value, FmColumn *column)
 		return fm_reader_fault(reader, value.data,
 							   "column is held in no known way");
 	column->row_kind = (FmRowKind) kind;
+	return FM_OK;
+}
+
+static FmStatus
+take_declared(const FmHeadReader *reader, FmSlice value, FmTable *table)
+{
+	FmCursor	cursor = fm_cursor(value);
+	uint32_t	id = fm_take_u32(&cursor);
+	FmSlice		type = take_string(&cursor);
+	FmSlice		collation = take_string(&cursor);
+	FmColumn   *column;
+
+	if (cursor.failed || fm_cursor_left(&cursor) != 0 ||
+		!name_is_valid(type, true) || !name_is_valid(collation, true))
+		return fm_reader_fault(reader, value.data,
+							   "declaration of a column is not valid");
+	column = table->ncolumns > 0 ? &table->columns[table->ncolumns - 1] : NULL;
+	if (column == NULL || column->id != id)
+		return fm_reader_fault(reader, value.data,
+							   "declaration does not follow its column");
+	column->declared_type = type;
+	column->declared_collation = collation;
 	return FM_OK;
 }
 
@@ -372,6 +407,8 @@ take_part(const FmHeadReader *reader, const FmElement *element, FmTable *table)
 		case TAG_COLUMN:
 			return take_column(reader, element->value,
 							   &table->columns[table->ncolumns++]);
+		case TAG_DECLARED:
+			return take_declared(reader, element->value, table);
 		case TAG_KEY:
 			return take_key(reader, element->value, table,
 							&table->keys[table->nkeys++]);
@@ -388,7 +425,8 @@ fm_table_take(const FmHeadReader *reader, FmSlice value, FmTable *table)
 {
 	static const uint32_t min[FM_MAX_TAG] = {
 		[TAG_COLUMN] = COLUMN_FIXED + 4 * 2,
-		[TAG_KEY] = KEY_BYTES
+		[TAG_KEY] = KEY_BYTES,
+		[TAG_DECLARED] = DECLARED_FIXED + 2 * 2
 	};
 	uint32_t	count[FM_MAX_TAG];
 	FmCursor	cursor = fm_cursor(value);
@@ -406,7 +444,8 @@ fm_table_take(const FmHeadReader *reader, FmSlice value, FmTable *table)
 		return fm_reader_fault(reader, value.data,
 							   "table lacks a part, or has one twice");
 	if (count[TAG_PAGE] == 1 &&
-		count[TAG_COLUMN] + count[TAG_KEY] + count[TAG_LEVEL] > 0)
+		count[TAG_COLUMN] + count[TAG_DECLARED] + count[TAG_KEY] +
+		count[TAG_LEVEL] > 0)
 		return fm_reader_fault(reader, value.data,
 							   "table is both inline and in a page");
 	if (count[TAG_SETTINGS] == 1 &&

@@ -54,6 +54,11 @@ main(int argc, char **argv)
 	s.head.commit_id = s.records[0].previous;
 	fm_log_page_encode(&s.head, s.records, 2, &id, &buf, &ref);
 	write_seed(directory, "pages/log", log, 2, &buf, PAGE_FRAME);
+	fm_buf_reset(&buf);
+	sample_head(&s);
+	sample_optional_parts(&s);
+	fm_head_encode(&s.head, &buf);
+	write_seed(directory, "head/optional", table, 0, &buf, HEAD_FRAME);
 	fm_buf_free(&buf);
 	return 0;
 }

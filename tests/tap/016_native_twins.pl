@@ -96,8 +96,8 @@ for my $plan ('enable_nestloop', 'enable_hashjoin')
 	$restored->run("INSERT INTO parent VALUES (51, 'restored')");
 	is($session->value('SELECT v FROM child WHERE k = 51'), 'restored',
 		'and writes the same store');
-	command_ok([ 'pg_dump', @where, '--include-foreign-data=s', '-f', $file, 'postgres' ],
-		'pg_dump with the data');
+	command_ok([ 'pg_dump', @where, '--quote-all-identifiers', '--include-foreign-data=s',
+			'-f', $file, 'postgres' ], 'pg_dump with the data');
 	like(slurp_file($file), qr/^51\trestored$/m, 'which are in it');
 }
 
@@ -124,8 +124,27 @@ for my $plan ('enable_nestloop', 'enable_hashjoin')
 	is($latin1->sqlstate($_), '0A000', "LATIN1: $_ of UTF8 text is refused")
 	  for 'SELECT v FROM words_utf8', "INSERT INTO words_utf8 VALUES (2, 'y')";
 	is($latin1->value('SELECT v FROM words_latin1'), 'x', 'LATIN1: its own is not');
-	is(connect_to($node, dbname => 'utf8')->sqlstate('SELECT v FROM words_latin1'),
-		'0A000', 'UTF8: text in LATIN1 is refused');
+	my $utf8 = connect_to($node, dbname => 'utf8');
+	is($utf8->sqlstate('SELECT v FROM words_latin1'), '0A000', 'UTF8: text in LATIN1 is refused');
+
+	# The default collation is each database's own.
+	$session->run("CREATE DATABASE german ENCODING 'UTF8' TEMPLATE template0 "
+		  . "LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'de'");
+	my $german = connect_to($node, dbname => 'german');
+	$german->run('CREATE EXTENSION fusio_manifest');
+	$german->run("CREATE SERVER s FOREIGN DATA WRAPPER fusio_manifest OPTIONS (location 'file://$directory')");
+	$german->run("CREATE FOREIGN TABLE words (k text NOT NULL) SERVER s OPTIONS (key 'k')");
+	$german->run("INSERT INTO words VALUES ('a'), ('B'), ('c')");
+	$utf8->run('IMPORT FOREIGN SCHEMA public LIMIT TO (words) FROM SERVER s INTO public');
+	is($_->[0]->value("SELECT string_agg(k, '' ORDER BY k) FROM words WHERE k > 'A'"), $_->[1],
+		"$_->[2]: text in the default collation has this database's order")
+	  for [ $german, 'Bc', 'de' ], [ $utf8, 'Bac', 'C' ];
+	$german->run('CREATE SCHEMA fm_other');
+	$german->run('IMPORT FOREIGN SCHEMA public LIMIT TO (words_utf8) FROM SERVER s INTO fm_other');
+	is($german->value("SELECT collname FROM pg_attribute a JOIN pg_collation c ON c.oid = attcollation "
+			. "WHERE attrelid = 'fm_other.words_utf8'::regclass AND attname = 'v'"),
+		'C', 'what was in the order of bytes is imported so');
+	is($german->value('SELECT v FROM fm_other.words_utf8'), 'x', 'and read');
 }
 
 $node->stop;

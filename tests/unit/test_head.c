@@ -79,7 +79,9 @@ check_same_table(const FmTable *a, const FmTable *b)
 		CHECK(fm_slice_eq(c->name, d->name) &&
 			  fm_slice_eq(c->type_name, d->type_name) &&
 			  fm_slice_eq(c->collation, d->collation) &&
-			  fm_slice_eq(c->collation_version, d->collation_version));
+			  fm_slice_eq(c->collation_version, d->collation_version) &&
+			  fm_slice_eq(c->declared_type, d->declared_type) &&
+			  fm_slice_eq(c->declared_collation, d->declared_collation));
 	}
 	for (i = 0; i < a->nkeys; i++)
 		CHECK(a->keys[i].column_id == b->keys[i].column_id &&
@@ -320,6 +322,58 @@ encode_and_decode(const FmHead *head)
 		status = decode_copy(buf.data, buf.len, false, &allocated);
 	fm_buf_free(&buf);
 	return status;
+}
+
+static void
+optional_parts(void)
+{
+	SampleHead	s;
+	SampleArena arena;
+	FmHead	   *head;
+	FmFault		fault;
+	FmBuf		buf;
+	size_t		allocated;
+	size_t		bit;
+
+	sample_head(&s);
+	sample_optional_parts(&s);
+	fm_buf_init(&buf, &heap);
+	CHECK(fm_head_encode(&s.head, &buf) == FM_OK);
+	sample_arena_init(&arena);
+	CHECK(fm_head_decode(fm_buf_slice(&buf), &arena.alloc, &head,
+						 &fault) == FM_OK);
+	check_same_table(&head->tables[1], &s.tables[1]);
+	sample_arena_free(&arena);
+	for (bit = 0; bit < (buf.len - 8) * 8; bit++)
+	{
+		buf.data[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		decode_copy(buf.data, buf.len, true, &allocated);
+		buf.data[bit / 8] ^= (uint8_t) (1 << bit % 8);
+	}
+	fm_buf_free(&buf);
+	s.columns[1].declared_type = fm_slice("a\0b", 3);
+	CHECK(encode_and_decode(&s.head) == FM_INVALID);
+}
+
+/* A declaration belongs to the column before it. */
+static void
+declaration_of_no_column(void)
+{
+	SampleHead	s;
+	FmBuf		buf;
+	size_t		allocated;
+	size_t		i;
+
+	sample_head(&s);
+	s.columns[0].declared_type = sample_string("sales.\"Tenant\"");
+	fm_buf_init(&buf, &heap);
+	CHECK(fm_head_encode(&s.head, &buf) == FM_OK);
+	for (i = 0; memcmp(buf.data + i, "sales.\"", 7) != 0; i++)
+		;
+	CHECK(fm_get_u32(buf.data + i - 6) == 1);
+	fm_put_u32(buf.data + i - 6, 2);
+	CHECK(decode_copy(buf.data, buf.len, true, &allocated) == FM_CORRUPTION);
+	fm_buf_free(&buf);
 }
 
 /* Content that is well-formed and wrong. */
@@ -763,6 +817,8 @@ main(int argc, char **argv)
 	RUN(every_length);
 	RUN(versions);
 	RUN(later_elements);
+	RUN(optional_parts);
+	RUN(declaration_of_no_column);
 	RUN(wrong_content);
 	RUN(too_large);
 	RUN(table_page);

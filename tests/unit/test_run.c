@@ -391,6 +391,82 @@ test_big_rows(void)
 	options.block.codec = FM_CODEC_ZSTD;
 	options.block.zstd_level = 3;
 	round_trip(UUIDS, 50, 500000, &options, 60);
+	options.block.codec = FM_CODEC_RAW;
+	round_trip(UUIDS, 20, 3000000, &options, 61);
+}
+
+static bool
+stopping_sink(void *arg, FmSlice bytes)
+{
+	(void) arg;
+	(void) bytes;
+	return false;
+}
+
+/* Rows that go to the sink at once: compressed or not, alone or not. */
+static void
+test_streamed_rows(void)
+{
+	static const uint32_t sizes[] = {8, 3000000, 2000000, 8, 4000000, 1048576};
+	FmRunOptions options = fixture_options(10);
+	RunEntry	entries[6];
+	RunImage	image;
+	FmSlice		none = {NULL, 0};
+	uint64_t	x = 88172645463325252u;
+	uint32_t	i;
+	uint32_t	j;
+
+	options.block.codec = FM_CODEC_ZSTD;
+	options.block.zstd_level = 1;
+	for (i = 0; i < 6; i++)
+	{
+		uint8_t    *row = malloc(sizes[i]);
+
+		for (j = 0; j < sizes[i]; j++)
+		{
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			row[j] = (uint8_t) (i % 2 == 0 ? x : x & 7);
+		}
+		entries[i].key = fixture_copy(&i, 1);
+		entries[i].row = fm_slice(row, sizes[i]);
+		entries[i].tombstone = false;
+	}
+	CHECK(fixture_build(&image, &options, entries, 6) == FM_OK);
+	check_structure(&image, entries, 6, &options);
+	CHECK(image.desc.nblocks == 6);
+	CHECK(image.desc.size > 6000000 && image.desc.size < 8000000);
+	for (i = 0; i < 6; i++)
+	{
+		FixtureAnswer answer;
+		FmSlice		row;
+
+		CHECK(fixture_find(fm_buf_slice(&image.bytes), &image.desc,
+						   entries[i].key, &answer, &row, NULL) == FM_OK);
+		CHECK(answer == FIXTURE_ROW && fm_slice_eq(row, entries[i].row));
+		free((void *) row.data);
+	}
+	fixture_free(&image);
+
+	/* The sink may say no in the middle of a block. */
+	{
+		FmRunBuilder *builder;
+
+		options.sink = stopping_sink;
+		CHECK(fm_run_builder_create(&options, &fm_alloc_malloc,
+									&builder) == FM_OK);
+		CHECK(fm_run_builder_add(builder, entries[0].key, 1, entries[1].row,
+								 false) == FM_STOPPED);
+		CHECK(fm_run_builder_add(builder, entries[1].key, 1, none,
+								 true) == FM_STOPPED);
+		fm_run_builder_free(builder);
+	}
+	for (i = 0; i < 6; i++)
+	{
+		free((void *) entries[i].key.data);
+		free((void *) entries[i].row.data);
+	}
 }
 
 /* Keys at the limit of length. */
@@ -428,14 +504,6 @@ test_long_keys(void)
 		free((void *) entries[i].row.data);
 	}
 	fixture_free(&image);
-}
-
-static bool
-stopping_sink(void *arg, FmSlice bytes)
-{
-	(void) arg;
-	(void) bytes;
-	return false;
 }
 
 static void
@@ -642,6 +710,7 @@ main(void)
 	RUN(test_large);
 	RUN(test_filters);
 	RUN(test_big_rows);
+	RUN(test_streamed_rows);
 	RUN(test_long_keys);
 	RUN(test_refused);
 	RUN(test_no_memory);
