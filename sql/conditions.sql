@@ -43,7 +43,7 @@ BEGIN
   sort := false;
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     key_condition := coalesce(key_condition,
-      substring(line FROM 'Key Condition: (.*)'));
+      regexp_replace(substring(line FROM 'Key Condition: (.*)'), '\$\d+', '$n', 'g'));
     filter := coalesce(filter, substring(line FROM ' Filter: (.*)'));
     sort := sort OR line LIKE '%Sort Key%';
   END LOOP;
@@ -54,6 +54,8 @@ BEGIN
   RETURN NEXT;
 END
 $$;
+CREATE FUNCTION numbers(int, int) RETURNS int[] LANGUAGE sql STABLE
+  SET search_path = '' AS 'SELECT array_agg(g) FROM pg_catalog.generate_series($1, $2) g';
 \x on
 \pset footer off
 
@@ -69,6 +71,39 @@ SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (''{}''::int[])');
 SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (NULL::int[])');
 SELECT * FROM compare('SELECT a, b FROM t WHERE a IN (8, 4, 3) ORDER BY a, b LIMIT 25');
 SELECT * FROM compare('SELECT a, b FROM t WHERE a IN (8, 4, 3) ORDER BY a DESC, b DESC LIMIT 25');
+
+-- several lists: all combinations, unless these are too many
+SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'') AND c IN (true, false)');
+SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'') AND c');
+SELECT * FROM compare('SELECT a, b FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'') ORDER BY a DESC, b DESC LIMIT 3');
+SELECT * FROM compare('SELECT * FROM d WHERE a IN (8, 4, NULL) AND b IN (1, 2, 2)');
+SELECT * FROM compare('SELECT * FROM d WHERE a = ANY (numbers(-200, 100)) AND b = ANY (numbers(-300, 9))');
+
+-- OR: each arm has its conditions
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 OR a = 7');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b) IN ((5, ''b7''), (7, ''b2''), (900, ''b1''), (5, ''b7''))');
+SELECT * FROM compare('SELECT * FROM t WHERE (a, b, c) IN ((5, ''b7'', true), (5, ''b7'', false), (7, ''b2'', true))');
+SELECT * FROM compare('SELECT * FROM t WHERE a < 2 OR a > 98 OR a = 50 AND b > ''b3''');
+SELECT * FROM compare('SELECT a, b FROM t WHERE a BETWEEN SYMMETRIC 7 AND 5 ORDER BY a DESC, b DESC LIMIT 3');
+SELECT * FROM compare('SELECT * FROM t WHERE a < 7 OR a < 5 AND b = ''b2'' OR a = 6');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND (b = ''b1'' OR b = ''b2'' AND v > 1)');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 OR b = ''b2''');
+SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL OR a = 3 AND b IS NULL OR a = 4 AND b < 2');
+SELECT * FROM compare('SELECT * FROM flag WHERE c AND n < 9 OR NOT c AND n < 7 OR c IS NULL AND n < 5');
+SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (numbers(5, 6)) OR a = ANY (numbers(6, 8)) AND b IN (''b1'', ''b2'')');
+
+-- patterns, by their planner support functions
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b LIKE ''b1%''');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b LIKE ''b1''');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b ~ ''^b1[3-5]''');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b LIKE ''%1''');
+
+-- joins: every kind of condition on outer values
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) JOIN t ON a = ANY (ARRAY[x, y])');
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) JOIN t ON a BETWEEN x AND y');
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) JOIN t ON a = x OR a = y');
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (98, 6)) o(x, y) JOIN t ON (a, b) > (x + 98, ''b'' || y)');
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, ''b3''), (5, ''b6'')) o(x, y) LEFT JOIN t ON a = x AND (b < y OR b = ''b7'')');
 
 -- row comparisons
 SELECT * FROM compare('SELECT * FROM t WHERE (a, b) > (98, ''b7'')');

@@ -32,7 +32,6 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/selfuncs.h"
 
 #include "cache/block_cache.h"
 #include "compat.h"
@@ -48,6 +47,9 @@
 #define COST_LOOKUP 60.0		/* a key look-up, apart from its runs */
 #define COST_RUN_PROBE 15.0		/* a run whose filter is asked */
 #define COST_ROW_DECODE 2.0		/* a row of a scan */
+
+/* Sets of outer relations for which a parameterized path is made. */
+#define MAX_OUTER_SETS 16
 
 /* What is known of a table while it is planned: rel->fdw_private. */
 typedef struct RelPlan
@@ -128,22 +130,6 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 							fm_conditions_lookups(root, conditions));
 }
 
-double
-fm_conditions_lookups(PlannerInfo *root, List *conditions)
-{
-	ListCell   *lc;
-
-	foreach(lc, conditions)
-	{
-		FmCondition *condition = lfirst(lc);
-
-		if (condition->kind == FM_CONDITION_ANY)
-			return Max(fm_estimate_array_length(root,
-												(Node *) condition->value), 1);
-	}
-	return 1;
-}
-
 /* The part of data blocks that a reader will not find in the cache. */
 static double
 miss_rate(const RelPlan *plan)
@@ -201,20 +187,27 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 	*total += rows * (cpu_tuple_cost + baserel->reltarget->cost.per_tuple);
 }
 
-/* "WHERE flag" fixes a column, though no equivalence class says so. */
+/*
+ * "WHERE flag", or "k IS NULL", fixes a column, though no equivalence class
+ * says so.
+ */
 static bool
 is_fixed(List *conditions, int keyno)
 {
+	bool		fixed = false;
 	ListCell   *lc;
 
 	foreach(lc, conditions)
 	{
 		FmCondition *condition = lfirst(lc);
 
-		if (condition->keyno == keyno && condition->kind == FM_CONDITION_EQ)
-			return true;
+		if (condition->alternative > 0)
+			return false;
+		fixed |= condition->keyno == keyno &&
+			(condition->kind == FM_CONDITION_EQ ||
+			 condition->kind == FM_CONDITION_NULL);
 	}
-	return false;
+	return fixed;
 }
 
 /*
@@ -285,19 +278,6 @@ add_scan_path(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 										list_make1(makeBoolean(backward))));
 }
 
-static bool
-has_list(List *conditions)
-{
-	ListCell   *lc;
-
-	foreach(lc, conditions)
-	{
-		if (((FmCondition *) lfirst(lc))->kind == FM_CONDITION_ANY)
-			return true;
-	}
-	return false;
-}
-
 /* As costsize.c reckons: the leader has its own work too. */
 static double
 parallel_divisor(int nworkers)
@@ -322,7 +302,7 @@ add_partial_path_of_pieces(PlannerInfo *root, RelOptInfo *baserel,
 	Cost		total;
 	int			nworkers;
 
-	if (!baserel->consider_parallel || has_list(conditions) ||
+	if (!baserel->consider_parallel ||
 		!bms_is_empty(baserel->lateral_relids))
 		return;
 	nworkers = compute_parallel_worker(baserel, pages, -1,
@@ -355,53 +335,77 @@ member_is_key_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 		((Var *) node)->varattno == *(AttrNumber *) arg;
 }
 
-/* The sets of relations whose join clauses might fix key columns. */
+/* Adds a set of relations, and its unions with those that are there. */
+static List *
+add_outer_set(List *sets, Relids outer)
+{
+	List	   *added = list_make1(outer);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, sets)
+		added = lappend(added, bms_union(lfirst(lc), outer));
+	foreach(lc, added)
+	{
+		bool		known = false;
+
+		foreach(lc2, sets)
+			known |= bms_equal(lfirst(lc2), lfirst(lc));
+		if (!known && list_length(sets) < MAX_OUTER_SETS)
+			sets = lappend(sets, lfirst(lc));
+	}
+	return sets;
+}
+
+/* The sets of relations whose join clauses might be conditions. */
 static List *
 outer_sets(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan)
 {
+	List	   *clauses = list_copy(baserel->joininfo);
 	List	   *sets = NIL;
-	Relids		all = NULL;
 	int			keyno;
 	ListCell   *lc;
 
-	for (keyno = 0; keyno < plan->options->nkeys; keyno++)
+	for (keyno = 0; keyno < plan->options->nkeys &&
+		 baserel->has_eclass_joins; keyno++)
 	{
 		AttrNumber	attnum = plan->options->key_attnums[keyno];
-		List	   *clauses = list_copy(baserel->joininfo);
 
-		if (baserel->has_eclass_joins)
-			clauses = list_concat(clauses,
-								  generate_implied_equalities_for_column(root,
-																		 baserel,
-																		 member_is_key_column,
-																		 &attnum,
-																		 baserel->lateral_referencers));
-		foreach(lc, clauses)
-		{
-			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-			Relids		outer;
-			ListCell   *lc2;
-			bool		known = false;
-
-			if (!join_clause_is_movable_to(rinfo, baserel) ||
-				!fm_is_key_equality(root, baserel, plan->options, keyno,
-									rinfo->clause))
-				continue;
-			outer = bms_union(rinfo->clause_relids, baserel->lateral_relids);
-			outer = bms_del_member(outer, baserel->relid);
-			if (bms_is_empty(outer))
-				continue;
-			all = bms_add_members(all, outer);
-			foreach(lc2, sets)
-				known |= bms_equal(lfirst(lc2), outer);
-			if (!known)
-				sets = lappend(sets, outer);
-		}
+		clauses = list_concat(clauses,
+							  generate_implied_equalities_for_column(root,
+																	 baserel,
+																	 member_is_key_column,
+																	 &attnum,
+																	 baserel->lateral_referencers));
 	}
-	foreach(lc, sets)
-		if (bms_equal(lfirst(lc), all))
-		return sets;
-	return all == NULL ? sets : lappend(sets, all);
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		Relids		outer;
+
+		if (!join_clause_is_movable_to(rinfo, baserel) ||
+			!fm_is_key_condition(root, baserel, plan->options, rinfo->clause))
+			continue;
+		outer = bms_union(rinfo->clause_relids, baserel->lateral_relids);
+		outer = bms_del_member(outer, baserel->relid);
+		if (!bms_is_empty(outer))
+			sets = add_outer_set(sets, outer);
+	}
+	return sets;
+}
+
+/* Are there conditions of clauses that are not among the table's own? */
+static bool
+has_join_condition(List *conditions, List *own)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		if (!list_member_ptr(own, ((FmCondition *) lfirst(lc))->clause))
+			return true;
+	}
+	return false;
 }
 
 void
@@ -417,7 +421,8 @@ fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	List	   *reverse = NIL;
 	ListCell   *lc;
 
-	if (prefix < plan->options->nkeys)
+	if (prefix < plan->options->nkeys ||
+		fm_conditions_lookups(root, conditions) > 1)
 	{
 		forward = key_pathkeys(root, baserel, plan, conditions, false);
 		reverse = key_pathkeys(root, baserel, plan, conditions, true);
@@ -439,7 +444,7 @@ fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 																  false));
 
 		conditions = fm_match_conditions(root, baserel, plan->options, all);
-		if (fm_conditions_prefix(conditions) <= prefix)
+		if (!has_join_condition(conditions, clauses))
 			continue;
 		if (fm_conditions_prefix(conditions) == plan->options->nkeys)
 			info->ppi_rows = Min(info->ppi_rows,
@@ -520,6 +525,7 @@ fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 												   condition->clause);
 		if (!condition->lossy)
 			exact_clauses = lappend(exact_clauses, condition->clause);
+		kinds = lappend_int(kinds, condition->alternative);
 		kinds = lappend_int(kinds, condition->keyno);
 		kinds = lappend_int(kinds, condition->kind);
 		if (condition->value != NULL)
