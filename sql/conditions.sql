@@ -15,6 +15,25 @@ CREATE FOREIGN TABLE d (a int, b int, v int)
   SERVER fm_conditions OPTIONS (key 'a DESC, b DESC');
 CREATE FOREIGN TABLE flag (c bool, n int NOT NULL)
   SERVER fm_conditions OPTIONS (key 'c, n');
+CREATE FOREIGN TABLE days (k date NOT NULL)
+  SERVER fm_conditions OPTIONS (key 'k');
+CREATE FOREIGN TABLE stamps (k timestamp NOT NULL)
+  SERVER fm_conditions OPTIONS (key 'k DESC');
+CREATE FOREIGN TABLE zones (k timestamptz NOT NULL)
+  SERVER fm_conditions OPTIONS (key 'k');
+SET timezone = 'Europe/Berlin';
+CREATE TABLE ndays AS SELECT date '1999-12-27' + g AS k
+  FROM generate_series(1, 9) g UNION ALL VALUES (date 'infinity'),
+  (date '-infinity'), (date '5874897-12-31'), (date '4714-11-24 BC');
+CREATE TABLE nstamps AS SELECT timestamp '1999-12-30' + g * interval '6 hours'
+  AS k FROM generate_series(1, 20) g UNION ALL VALUES (timestamp 'infinity'),
+  (timestamp '-infinity'), (timestamp '4714-11-24 BC');
+CREATE TABLE nzones AS SELECT timestamptz '2026-03-28 12:00+00' +
+  g * interval '1 hour' AS k FROM generate_series(1, 30) g
+  UNION ALL VALUES (timestamptz 'infinity'), (timestamptz '-infinity');
+INSERT INTO days SELECT * FROM ndays;
+INSERT INTO stamps SELECT * FROM nstamps;
+INSERT INTO zones SELECT * FROM nzones;
 CREATE TABLE nt (LIKE t);
 CREATE TABLE nd (LIKE d);
 CREATE TABLE nflag (LIKE flag);
@@ -37,7 +56,7 @@ RETURNS TABLE (key_condition text, filter text, sort bool, nrows bigint,
 LANGUAGE plpgsql AS $$
 DECLARE
   line text;
-  native text := regexp_replace(query, '\m(FROM|JOIN) (t|d|flag)\M',
+  native text := regexp_replace(query, '\m(FROM|JOIN) (t|d|flag|days|stamps|zones)\M',
     '\1 n\2', 'g');
 BEGIN
   sort := false;
@@ -129,6 +148,26 @@ SELECT * FROM compare('SELECT * FROM d WHERE a = 5000 AND b IS NOT NULL');
 SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL AND b IS NOT NULL');
 SELECT * FROM compare('SELECT * FROM d WHERE a > 97 AND a IS NOT NULL');
 SELECT * FROM compare('SELECT max(a), min(a) FROM d');
+
+-- other types of the operator family
+SELECT * FROM compare('SELECT * FROM days WHERE k = timestamp ''1999-12-31''');
+SELECT * FROM compare('SELECT * FROM days WHERE k = timestamp ''1999-12-31 00:00:01''');
+SELECT * FROM compare('SELECT * FROM days WHERE k < timestamp ''1999-12-31 00:00:01''');
+SELECT * FROM compare('SELECT * FROM days WHERE k > timestamp ''1999-12-31 00:00:01''');
+SELECT * FROM compare('SELECT * FROM days WHERE k >= timestamp ''infinity''');
+SELECT * FROM compare('SELECT * FROM days WHERE k > timestamp ''294276-12-31 23:59''');
+SELECT * FROM compare('SELECT * FROM days WHERE k <= timestamptz ''1999-12-30 23:00+00''');
+SELECT * FROM compare('SELECT * FROM stamps WHERE k = date ''2000-01-01''');
+SELECT * FROM compare('SELECT * FROM stamps WHERE k < date ''2000-01-01''');
+SELECT * FROM compare('SELECT * FROM stamps WHERE k > date ''5874897-12-31''');
+SELECT * FROM compare('SELECT * FROM stamps WHERE k <= date ''5874897-12-31''');
+SELECT * FROM compare('SELECT * FROM stamps WHERE k = ANY (ARRAY[date ''2000-01-01'', ''infinity'', ''5874897-12-31''])');
+SELECT * FROM compare('SELECT * FROM zones WHERE k = timestamp ''2026-03-29 02:30''');
+SELECT * FROM compare('SELECT * FROM zones WHERE k >= timestamp ''2026-03-29 02:00''');
+SELECT * FROM compare('SELECT * FROM zones WHERE k <= date ''2026-03-29''');
+SELECT * FROM compare('SELECT * FROM zones WHERE k > date ''5874897-12-31''');
+SELECT * FROM compare('SELECT * FROM zones WHERE k < timestamp ''4714-11-24 00:00 BC''');
+SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b = name ''b7''');
 
 -- Booleans
 SELECT * FROM compare('SELECT * FROM flag WHERE c AND n = 3');
