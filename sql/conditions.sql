@@ -62,7 +62,8 @@ BEGIN
   sort := false;
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     key_condition := coalesce(key_condition,
-      regexp_replace(substring(line FROM 'Key Condition: (.*)'), '\$\d+', '$n', 'g'));
+      regexp_replace(substring(line FROM 'Key Condition: (.*)'),
+        '\$\d+|\([^()]*(Sub|Init)Plan[^()]*\)(\.col1)?', '$n', 'g'));
     filter := coalesce(filter, substring(line FROM ' Filter: (.*)'));
     sort := sort OR line LIKE '%Sort Key%';
   END LOOP;
@@ -110,6 +111,9 @@ SELECT * FROM compare('SELECT * FROM t WHERE a = 5 OR b = ''b2''');
 SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL OR a = 3 AND b IS NULL OR a = 4 AND b < 2');
 SELECT * FROM compare('SELECT * FROM flag WHERE c AND n < 9 OR NOT c AND n < 7 OR c IS NULL AND n < 5');
 SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (numbers(5, 6)) OR a = ANY (numbers(6, 8)) AND b IN (''b1'', ''b2'')');
+
+-- a correlated sub-select
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) JOIN t ON a = (SELECT max(a) FROM d WHERE v = x * y)');
 
 -- patterns, by their planner support functions
 SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b LIKE ''b1%''');

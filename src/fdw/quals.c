@@ -115,7 +115,7 @@ static bool
 is_outer_value(PlannerInfo *root, Node *node, Index relid)
 {
 	return !bms_is_member(relid, pull_varnos(root, node)) &&
-		!contain_volatile_functions(node) && !contain_subplans(node);
+		!contain_volatile_functions(node);
 }
 
 static bool
