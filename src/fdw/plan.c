@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -35,6 +37,7 @@
 
 #include "cache/block_cache.h"
 #include "compat.h"
+#include "engine/sample.h"
 #include "engine/xact.h"
 #include "fdw/fdw.h"
 #include "fdw/option.h"
@@ -48,6 +51,16 @@
 #define COST_RUN_PROBE 15.0		/* a run whose filter is asked */
 #define COST_ROW_DECODE 2.0		/* a row of a scan */
 
+/*
+ * Costs of a store that is far away, in units of seq_page_cost: a round trip
+ * of 20 ms, where a page that is read in order takes 5 us, and a block at 100
+ * MB a second.
+ */
+#define COST_ROUND_TRIP 4000.0
+#define COST_FAR_BLOCK 8.0
+#define BLOCKS_IN_FLIGHT 128
+#define CACHE_SAMPLES 16		/* blocks that are looked for in the cache */
+
 /* Sets of outer relations for which a parameterized path is made. */
 #define MAX_OUTER_SETS 16
 
@@ -56,6 +69,8 @@ typedef struct RelPlan
 {
 	FmTableOptions *options;
 	FmTableSize size;
+	bool		is_far;			/* the store takes a round trip to answer */
+	double		miss_rate;		/* data blocks that the cache does not hold */
 } RelPlan;
 
 /*
@@ -102,6 +117,26 @@ add_unique_key(PlannerInfo *root, RelOptInfo *rel, const FmTableOptions *options
 	rel->indexlist = lappend(rel->indexlist, index);
 }
 
+/* The part of data blocks that a reader will not find in the cache. */
+static double
+miss_rate(FmOpenTable *open, const FmTableSize *size)
+{
+	double		cached = (double) fm_cache_size();
+	FmStats		stats;
+	FmFetch		fetch;
+
+	/* Blocks are cached decompressed, about twice their stored size. */
+	if (open->store->ops->is_near || open->table == NULL)
+		return size->bytes * 2 <= cached ? 0.02 :
+			Max(0.02, 1 - cached / (size->bytes * 2));
+	memset(&stats, 0, sizeof(stats));
+	memset(&fetch, 0, sizeof(fetch));
+	fetch.store = open->store;
+	fetch.stats = &stats;
+	fetch.version = open->version;
+	return 1 - fm_cached_part(&fetch, open->table, CACHE_SAMPLES);
+}
+
 void
 fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
@@ -114,6 +149,8 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 
 	plan->options = fm_table_options(rel);
 	fm_table_size(open, &plan->size);
+	plan->is_far = !open->store->ops->is_near;
+	plan->miss_rate = miss_rate(open, &plan->size);
 	fm_close_table(open);
 	table_close(rel, NoLock);
 	baserel->fdw_private = plan;
@@ -130,25 +167,50 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 							fm_conditions_lookups(root, conditions));
 }
 
-/* The part of data blocks that a reader will not find in the cache. */
+/*
+ * The block reads, of a store that is far away the round trips, of look-ups
+ * that go on for a number of outer rows: a block is read once.
+ */
 static double
-miss_rate(const RelPlan *plan)
+cost_fetches(const RelPlan *plan, double lookups, double loops)
 {
-	double		cached = (double) fm_cache_size();
+	double		blocks = Max(plan->size.blocks, 1);
+	double		all = lookups * loops;
+	double		distinct = blocks * (1 - exp(-all / blocks));
+	double		fetches = lookups * Min(distinct / all, 1) * plan->miss_rate;
 
-	/* Blocks are cached decompressed, about twice their stored size. */
-	if (plan->size.bytes * 2 <= cached)
-		return 0.02;
-	return Max(0.02, 1 - cached / (plan->size.bytes * 2));
+	if (!plan->is_far)
+		return fetches * random_page_cost;
+	return Min(fetches, 1 + fetches / BLOCKS_IN_FLIGHT) * COST_ROUND_TRIP *
+		seq_page_cost;
+}
+
+/* How often a scan with these outer relations is likely to be repeated. */
+static double
+count_loops(PlannerInfo *root, Relids outer)
+{
+	double		loops = 0;
+	int			relid = -1;
+
+	while ((relid = bms_next_member(outer, relid)) >= 0)
+	{
+		RelOptInfo *rel = root->simple_rel_array[relid];
+
+		if (rel != NULL && rel->rows > 0 && (loops == 0 || rel->rows < loops))
+			loops = rel->rows;
+	}
+	return Max(loops, 1);
 }
 
 static void
 cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
-		  List *conditions, List *clauses, double rows, Cost *startup,
-		  Cost *total)
+		  List *conditions, List *clauses, double rows, Relids outer,
+		  Cost *startup, Cost *total)
 {
 	QualCost	quals;
-	double		fetch = random_page_cost * miss_rate(plan);
+	double		lookups = fm_conditions_lookups(root, conditions);
+	double		fetches = cost_fetches(plan, lookups,
+									   count_loops(root, outer));
 	double		probe;
 
 	cost_qual_eval(&quals, clauses, root);
@@ -157,9 +219,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 	if (conditions != NIL &&
 		fm_conditions_prefix(conditions) == plan->options->nkeys)
 	{
-		double		lookups = fm_conditions_lookups(root, conditions);
-
-		*total = *startup + lookups * (probe + fetch);
+		*total = *startup + lookups * probe + fetches;
 	}
 	else
 	{
@@ -180,8 +240,9 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 		}
 		*startup += probe;
 		*total = *startup +
-			(fm_conditions_lookups(root, conditions) - 1) * (probe + fetch) +
-			blocks * seq_page_cost * miss_rate(plan) +
+			(lookups - 1) * probe + fetches +
+			blocks * seq_page_cost * plan->miss_rate *
+			(plan->is_far ? COST_FAR_BLOCK : 1) +
 			scanned * (quals.per_tuple + COST_ROW_DECODE * cpu_operator_cost);
 	}
 	*total += rows * (cpu_tuple_cost + baserel->reltarget->cost.per_tuple);
@@ -271,7 +332,8 @@ add_scan_path(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 	Cost		startup;
 	Cost		total;
 
-	cost_scan(root, baserel, plan, conditions, clauses, rows, &startup, &total);
+	cost_scan(root, baserel, plan, conditions, clauses, rows, required_outer,
+			  &startup, &total);
 	add_path(baserel, (Path *)
 			 fm_create_foreignscan_path(root, baserel, rows, startup, total,
 										pathkeys, required_outer,
@@ -310,7 +372,7 @@ add_partial_path_of_pieces(PlannerInfo *root, RelOptInfo *baserel,
 	if (nworkers == 0)
 		return;
 	divisor = parallel_divisor(nworkers);
-	cost_scan(root, baserel, plan, conditions, clauses, baserel->rows,
+	cost_scan(root, baserel, plan, conditions, clauses, baserel->rows, NULL,
 			  &startup, &total);
 	path = fm_create_foreignscan_path(root, baserel,
 									  clamp_row_est(baserel->rows / divisor),

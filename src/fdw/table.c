@@ -129,7 +129,12 @@ fm_open_table(Relation rel, Oid userid, FmOpenMode mode)
 		fm_check_server_writable(&open->options->store);
 	open->store = fm_open_store(&open->options->store, userid);
 	if (mode == FM_OPEN_PLAN)
+	{
 		manifest = fm_manifest_last_seen(open->store);
+		if (fm_manifest_table(manifest, open->options->table_name) == NULL &&
+			fm_open_table_writes(open) == NULL)
+			manifest = fm_manifest_current(open->store);
+	}
 	else
 		manifest = fm_snapshot_get(open->store, GetActiveSnapshot());
 	open->version = manifest->head->version;

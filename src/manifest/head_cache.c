@@ -31,6 +31,7 @@ typedef struct HeadEntry
 	FmHeadTag  *tag;
 	bool		tag_is_of_last; /* else the tag is of no use */
 	FmManifest *last;
+	bool		outdated;		/* last is, too much so for planning */
 	bool		used;			/* in this transaction */
 	dlist_node	node;
 	MemoryContextCallback callback;
@@ -236,6 +237,7 @@ fm_manifest_acquire(FmStore *store)
 	FmManifest *manifest = NULL;
 	FmSlice		bytes = {NULL, 0};
 
+	entry->outdated = false;
 	if (!entry->tag_is_of_last && entry->tag != NULL)
 	{
 		store->ops->free_tag(store, entry->tag);
@@ -286,11 +288,17 @@ fm_manifest_last_seen(FmStore *store)
 	HeadEntry  *entry = find_entry(store);
 
 	if (store->ops->is_near || entry->last == NULL ||
-		!entry->last->exists)
+		!entry->last->exists || entry->outdated)
 		return fm_manifest_current(store);
 	fm_manifest_retain(entry->last);
 	fm_manifest_release_with(entry->last, CurrentMemoryContext);
 	return entry->last;
+}
+
+void
+fm_manifest_outdate_last_seen(FmStore *store)
+{
+	find_entry(store)->outdated = true;
 }
 
 /* Loads the pages of a level. */
