@@ -170,7 +170,7 @@ fm_table_size(FmOpenTable *open, FmTableSize *size)
 		for (i = 0; i < level->nruns; i++)
 		{
 			size->rows += (double) level->runs[i].rows -
-				(l == 0 ? 0 : (double) level->runs[i].tombstones);
+				(double) level->runs[i].tombstones;
 			size->blocks += level->runs[i].nblocks;
 			size->bytes += level->runs[i].size;
 		}
