@@ -97,7 +97,7 @@ SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'
 SELECT * FROM compare('SELECT * FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'') AND c');
 SELECT * FROM compare('SELECT a, b FROM t WHERE a IN (8, 4) AND b IN (''b1'', ''b2'') ORDER BY a DESC, b DESC LIMIT 3');
 SELECT * FROM compare('SELECT * FROM d WHERE a IN (8, 4, NULL) AND b IN (1, 2, 2)');
-SELECT * FROM compare('SELECT * FROM d WHERE a = ANY (numbers(-200, 100)) AND b = ANY (numbers(-300, 9))');
+SELECT * FROM compare('SELECT * FROM d WHERE a = ANY (numbers(-297, 3)) AND b = ANY (numbers(-300, 9))');
 
 -- OR: each arm has its conditions
 SELECT * FROM compare('SELECT * FROM t WHERE a = 5 OR a = 7');
@@ -111,6 +111,10 @@ SELECT * FROM compare('SELECT * FROM t WHERE a = 5 OR b = ''b2''');
 SELECT * FROM compare('SELECT * FROM d WHERE a IS NULL OR a = 3 AND b IS NULL OR a = 4 AND b < 2');
 SELECT * FROM compare('SELECT * FROM flag WHERE c AND n < 9 OR NOT c AND n < 7 OR c IS NULL AND n < 5');
 SELECT * FROM compare('SELECT * FROM t WHERE a = ANY (numbers(5, 6)) OR a = ANY (numbers(6, 8)) AND b IN (''b1'', ''b2'')');
+
+-- a join with the whole key finds one row: it is left out where none is needed
+SELECT * FROM compare('SELECT x FROM (VALUES (1, 3), (5, 6)) o(x, y) LEFT JOIN d ON a = x AND b = y');
+SELECT * FROM compare('SELECT x FROM (VALUES (1, 3), (5, 6)) o(x, y) LEFT JOIN d ON a = x');
 
 -- a correlated sub-select
 SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) JOIN t ON a = (SELECT max(a) FROM d WHERE v = x * y)');

@@ -74,47 +74,64 @@ typedef struct RelPlan
 } RelPlan;
 
 /*
- * Tells the planner that a one-column key is unique: it then knows the number
- * of its distinct values without ANALYZE, and that a join on it finds at most
- * one row.  No path is made from it, since no index scan is planned for a
- * foreign table.
+ * Tells the planner that the key is unique: it then knows the number of
+ * distinct values of a one-column key without ANALYZE, and that a join on the
+ * whole key finds at most one row.  No path is made from it, since no index
+ * scan is planned for a foreign table.
  */
 static void
 add_unique_key(PlannerInfo *root, RelOptInfo *rel, const FmTableOptions *options)
 {
 	IndexOptInfo *index = makeNode(IndexOptInfo);
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
-	AttrNumber	attnum = options->key_attnums[0];
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-	Oid			opfamily;
-	Oid			opcintype;
+	int			n = options->nkeys;
+	int			i;
 
-	get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
-	if (!fm_key_opfamily(getBaseType(type), &opfamily, &opcintype))
-		return;
 	index->rel = rel;
-	index->ncolumns = 1;
-	index->nkeycolumns = 1;
-	index->indexkeys = palloc(sizeof(int));
-	index->indexkeys[0] = attnum;
-	index->indexcollations = palloc(sizeof(Oid));
-	index->indexcollations[0] = collation;
-	index->opfamily = palloc(sizeof(Oid));
-	index->opfamily[0] = opfamily;
-	index->opcintype = palloc(sizeof(Oid));
-	index->opcintype[0] = opcintype;
-	index->canreturn = palloc0(sizeof(bool));
-	index->indextlist = list_make1(makeTargetEntry((Expr *)
-												   makeVar(rel->relid, attnum,
-														   type, typmod,
-														   collation, 0),
-												   1, NULL, false));
+	index->ncolumns = n;
+	index->nkeycolumns = n;
+	index->indexkeys = palloc(sizeof(int) * n);
+	index->indexcollations = palloc(sizeof(Oid) * n);
+	index->opfamily = palloc(sizeof(Oid) * n);
+	index->opcintype = palloc(sizeof(Oid) * n);
+	index->canreturn = palloc0(sizeof(bool) * n);
+	for (i = 0; i < n; i++)
+	{
+		AttrNumber	attnum = options->key_attnums[i];
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+		Var		   *var;
+
+		get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
+		if (!fm_key_opfamily(getBaseType(type), &index->opfamily[i],
+							 &index->opcintype[i]))
+			return;
+		index->indexkeys[i] = attnum;
+		index->indexcollations[i] = collation;
+		var = makeVar(rel->relid, attnum, type, typmod, collation, 0);
+		index->indextlist = lappend(index->indextlist,
+									makeTargetEntry((Expr *) var, i + 1, NULL,
+													false));
+	}
 	index->unique = true;
 	index->immediate = true;
-	index->tuples = rel->tuples;
 	rel->indexlist = lappend(rel->indexlist, index);
+}
+
+/* Joins are dropped before sizes are asked for: the key is known from here. */
+void
+fm_plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
+					  RelOptInfo *rel)
+{
+	Relation	relation;
+
+	if (rel->fdwroutine == NULL ||
+		rel->fdwroutine->GetForeignRelSize != fmGetForeignRelSize)
+		return;
+	relation = table_open(relid, NoLock);
+	add_unique_key(root, rel, fm_table_options(relation));
+	table_close(relation, NoLock);
 }
 
 /* The part of data blocks that a reader will not find in the cache. */
@@ -156,8 +173,6 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	baserel->fdw_private = plan;
 	baserel->tuples = plan->size.rows;
 	baserel->pages = fm_size_pages(&plan->size);
-	if (plan->options->nkeys == 1)
-		add_unique_key(root, baserel, plan->options);
 	set_baserel_size_estimates(root, baserel);
 	conditions = fm_match_conditions(root, baserel, plan->options,
 									 extract_actual_clauses(baserel->baserestrictinfo,
