@@ -16,6 +16,7 @@ UPDATE t SET same = 8 WHERE k <= 20000;  -- shadows every row
 CREATE TABLE few AS SELECT g * 1999 AS k FROM generate_series(1, 10) g;
 CREATE TABLE many AS SELECT g AS k FROM generate_series(1, 20000) g;
 ANALYZE few, many;
+SELECT count(*) FROM t;  -- into the cache
 CREATE FUNCTION join_of(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   line text;
