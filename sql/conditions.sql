@@ -121,7 +121,7 @@ SELECT * FROM compare('SELECT x FROM (VALUES (1, 3), (5, 6)) o(x, y) LEFT JOIN d
 SELECT * FROM compare('SELECT x FROM (VALUES (1, 3), (5, 6)) o(x, y) LEFT JOIN d ON a = x');
 
 -- a correlated sub-select
-SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) JOIN t ON a = (SELECT max(a) FROM d WHERE v = x * y)');
+SELECT * FROM compare('SELECT a, b, c FROM (VALUES (1, 3), (5, 6)) o(x, y) LEFT JOIN t ON a = (SELECT max(i.a) FROM d i WHERE i.v = x * y)');
 
 -- patterns, by their planner support functions
 SELECT * FROM compare('SELECT * FROM t WHERE a = 5 AND b LIKE ''b1%''');
