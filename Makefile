@@ -7,6 +7,8 @@
 #   make fuzz              longer fuzzing of the decoders
 #   make fuzz-sql SECONDS=600 SEED=1
 #                          longer random statements, beside a native table
+#   make sqlsmith SECONDS=600 SEED=1
+#                          random queries by sqlsmith: does anything fall over?
 #   make demo, make bench  see README.md
 #
 # WERROR=1 makes warnings errors, as the project's own checks do.
@@ -44,7 +46,7 @@ endif
 -include $(OBJS:.o=.d)
 $(OBJS:.o=.bc): %.bc: %.o
 
-.PHONY: test test-matrix fuzz fuzz-sql demo bench
+.PHONY: test test-matrix fuzz fuzz-sql sqlsmith demo bench
 
 test:
 	@tests/run
@@ -62,6 +64,9 @@ SEED ?= 1
 fuzz-sql: all
 	@tests/install-deps build test
 	@tests/differential/run --seconds $(SECONDS) --seed $(SEED)
+
+sqlsmith: all
+	@tests/sqlsmith/run $(SECONDS) $(SEED)
 
 demo:
 	@tests/demo/demo

@@ -16,6 +16,7 @@ UPDATE t SET same = 8 WHERE k <= 20000;  -- shadows every row
 CREATE TABLE few AS SELECT g * 1999 AS k FROM generate_series(1, 10) g;
 CREATE TABLE many AS SELECT g AS k FROM generate_series(1, 20000) g;
 ANALYZE few, many;
+SELECT count(*) FROM t;  -- into the cache
 CREATE FUNCTION join_of(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   line text;
@@ -50,6 +51,12 @@ SELECT data_blocks_hit + data_blocks_fetched - :blocks BETWEEN 10 AND 60
 SELECT null_frac BETWEEN 0.4 AND 0.6 AS half, n_distinct < -0.2 AS many
   FROM pg_stats WHERE schemaname = 'fm_analyze' AND tablename = 't'
     AND attname = 'half';
+
+-- rows that were deleted do not count
+SELECT fusio_manifest_compact('t', true) > 0 AS compacted;
+DELETE FROM t WHERE k % 2 = 0;
+ANALYZE t;
+SELECT reltuples FROM pg_class WHERE oid = 't'::regclass;
 ALTER FOREIGN TABLE t OPTIONS (SET analyze_blocks '0');
 
 -- own changes, and a table that is empty

@@ -18,6 +18,7 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "optimizer/plancat.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -27,6 +28,7 @@
 #include "engine/page_cache.h"
 #include "engine/stat.h"
 #include "engine/xact.h"
+#include "fdw/fdw.h"
 #include "guc.h"
 #include "manifest/seen_heads.h"
 #include "manifest/snapshot.h"
@@ -41,6 +43,7 @@ extern PGDLLEXPORT void _PG_init(void);
 static shmem_request_hook_type prev_shmem_request = NULL;
 static shmem_startup_hook_type prev_shmem_startup = NULL;
 static ExecutorStart_hook_type prev_executor_start = NULL;
+static get_relation_info_hook_type prev_relation_info = NULL;
 
 static void
 request_shmem(void)
@@ -135,6 +138,15 @@ start_executor(QueryDesc *queryDesc, int eflags)
 		forbid_workers(queryDesc);
 }
 
+static void
+add_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
+				  RelOptInfo *rel)
+{
+	if (prev_relation_info != NULL)
+		prev_relation_info(root, relid, inhparent, rel);
+	fm_plan_relation_info(root, relid, inhparent, rel);
+}
+
 void
 _PG_init(void)
 {
@@ -145,6 +157,8 @@ _PG_init(void)
 	fm_page_cache_install();
 	prev_executor_start = ExecutorStart_hook;
 	ExecutorStart_hook = start_executor;
+	prev_relation_info = get_relation_info_hook;
+	get_relation_info_hook = add_relation_info;
 	if (preloading)
 	{
 		prev_shmem_request = shmem_request_hook;

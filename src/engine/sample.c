@@ -71,6 +71,32 @@ compare_choices(const void *a, const void *b)
 	return x->block < y->block ? -1 : x->block > y->block;
 }
 
+/* The block of that number, counted over all runs in read order. */
+static BlockChoice
+block_number(const FmTable *table, uint64 number)
+{
+	BlockChoice choice = {NULL, 0};
+	uint32		l;
+	uint32		i;
+
+	for (l = 0; l < table->nlevels; l++)
+	{
+		for (i = 0; i < table->levels[l].nruns; i++)
+		{
+			const FmRunDesc *run = &table->levels[l].runs[i];
+
+			if (number < run->nblocks)
+			{
+				choice.run = run;
+				choice.block = number;
+				return choice;
+			}
+			number -= run->nblocks;
+		}
+	}
+	return choice;
+}
+
 /* n blocks of the table, with repetitions, in order of runs and blocks. */
 static BlockChoice *
 choose_blocks(const FmTable *table, uint32 n)
@@ -78,33 +104,36 @@ choose_blocks(const FmTable *table, uint32 n)
 	BlockChoice *choices = palloc(sizeof(BlockChoice) * n);
 	uint64		total = fm_table_blocks(table);
 	uint32		c;
-	uint32		l;
-	uint32		i;
 
 	for (c = 0; c < n; c++)
-	{
-		uint64		number = pg_prng_uint64_range(&pg_global_prng_state, 0,
-												  total - 1);
-
-		choices[c].run = NULL;
-		for (l = 0; l < table->nlevels && choices[c].run == NULL; l++)
-		{
-			for (i = 0; i < table->levels[l].nruns; i++)
-			{
-				const FmRunDesc *run = &table->levels[l].runs[i];
-
-				if (number < run->nblocks)
-				{
-					choices[c].run = run;
-					choices[c].block = number;
-					break;
-				}
-				number -= run->nblocks;
-			}
-		}
-	}
+		choices[c] = block_number(table,
+								  pg_prng_uint64_range(&pg_global_prng_state,
+													   0, total - 1));
 	qsort(choices, n, sizeof(BlockChoice), compare_choices);
 	return choices;
+}
+
+/*
+ * Finds the partition that holds a block, whose number becomes that in the
+ * partition; false if the run has no such block.
+ */
+static bool
+find_partition(const FmTopIndex *top, uint64 *number, FmTopEntry *entry,
+			   uint32 *partition_no)
+{
+	uint32		p;
+
+	for (p = 0; p < top->npartitions; p++)
+	{
+		fm_top_index_entry(top, p, entry);
+		if (*number < entry->nblocks)
+		{
+			*partition_no = p;
+			return true;
+		}
+		*number -= entry->nblocks;
+	}
+	return false;
 }
 
 /* The range of a block; false if the run has no such block. */
@@ -118,22 +147,15 @@ block_range(FmFetch *fetch, const BlockChoice *choice, FmKeyRange *range)
 	FmTopEntry	entry;
 	FmPartition partition;
 	uint32		p;
-	bool		found = false;
+	bool		found;
 
 	memset(&top_pin, 0, sizeof(top_pin));
 	memset(&partition_pin, 0, sizeof(partition_pin));
 	fm_fetch_top(fetch, choice->run, &top_pin);
 	fm_top_index_open(fm_slice(top_pin.data, top_pin.size), &top);
-	for (p = 0; p < top.npartitions && !found; p++)
-	{
-		fm_top_index_entry(&top, p, &entry);
-		found = number < entry.nblocks;
-		if (!found)
-			number -= entry.nblocks;
-	}
+	found = find_partition(&top, &number, &entry, &p);
 	if (found)
 	{
-		p--;
 		fm_fetch_block(fetch, choice->run, FM_BLOCK_PARTITION, entry.handle,
 					   NULL, &partition_pin);
 		fm_partition_open(fm_slice(partition_pin.data, partition_pin.size),
@@ -155,6 +177,67 @@ block_range(FmFetch *fetch, const BlockChoice *choice, FmKeyRange *range)
 	fm_cache_release(&partition_pin);
 	fm_cache_release(&top_pin);
 	return found;
+}
+
+static bool
+is_cached(const FmRunDesc *run, uint64 offset)
+{
+	FmCacheKey	key;
+
+	key.object = run->id;
+	key.offset = offset;
+	return fm_cache_contains(&key);
+}
+
+/* Is a block in the cache, with the index above it? */
+static bool
+block_is_cached(FmFetch *fetch, const BlockChoice *choice)
+{
+	const FmRunDesc *run = choice->run;
+	uint64		number = choice->block;
+	FmCachePin	pin;
+	FmTopIndex	top;
+	FmTopEntry	entry;
+	FmPartition partition;
+	uint32		p;
+	bool		found;
+
+	if (!is_cached(run, run->tail_offset))
+		return false;
+	memset(&pin, 0, sizeof(pin));
+	fm_fetch_top(fetch, run, &pin);
+	fm_top_index_open(fm_slice(pin.data, pin.size), &top);
+	found = find_partition(&top, &number, &entry, &p) &&
+		is_cached(run, entry.handle.offset);
+	fm_cache_release(&pin);
+	if (!found)
+		return false;
+	memset(&pin, 0, sizeof(pin));
+	fm_fetch_block(fetch, run, FM_BLOCK_PARTITION, entry.handle, NULL, &pin);
+	fm_partition_open(fm_slice(pin.data, pin.size), &partition);
+	found = number < partition.nblocks &&
+		is_cached(run, fm_partition_block(&partition,
+										  (uint32) number).offset);
+	fm_cache_release(&pin);
+	return found;
+}
+
+double
+fm_cached_part(FmFetch *fetch, const FmTable *table, uint32 n)
+{
+	uint64		total = fm_table_blocks(table);
+	uint32		cached = 0;
+	uint32		i;
+
+	n = (uint32) Min(n, total);
+	for (i = 0; i < n; i++)
+	{
+		BlockChoice choice = block_number(table, (total * (2 * i + 1)) /
+										  (2 * n));
+
+		cached += choice.run != NULL && block_is_cached(fetch, &choice);
+	}
+	return n == 0 ? 1 : (double) cached / n;
 }
 
 static int

@@ -28,6 +28,12 @@ extern uint32 fm_sample_blocks(FmFetch *fetch, const FmTable *table, uint32 n,
 							   FmKeyRange **ranges);
 
 /*
+ * The part of up to n data blocks, spread evenly over all runs, that are in
+ * the cache: 0 to 1.  Reads nothing but what is in the cache.
+ */
+extern double fm_cached_part(FmFetch *fetch, const FmTable *table, uint32 n);
+
+/*
  * Cuts all keys into ranges, ascending and without gaps, at the ends of the
  * index partitions of the largest level: pieces for workers to share.
  */

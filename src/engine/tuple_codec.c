@@ -438,6 +438,24 @@ is_text_type(Oid type)
 	return type == TEXTOID || type == VARCHAROID;
 }
 
+/*
+ * Is a value of the one type compared with a column of the other by making it
+ * one of that type?  A timestamptz is not: the column is converted then.
+ */
+static bool
+is_time_conversion(Oid from, Oid to)
+{
+	switch (from)
+	{
+		case DATEOID:
+			return to == TIMESTAMPOID || to == TIMESTAMPTZOID;
+		case TIMESTAMPOID:
+			return to == DATEOID || to == TIMESTAMPTZOID;
+		default:
+			return false;
+	}
+}
+
 bool
 fm_key_input_init_type(Oid column_type, bool desc, Oid value_type,
 					   FmKeyInput *input)
@@ -457,7 +475,9 @@ fm_key_input_init_type(Oid column_type, bool desc, Oid value_type,
 		(is_float_type(input->column_type) &&
 		 is_float_type(input->value_type)) ||
 		(is_text_type(input->column_type) &&
-		 is_text_type(input->value_type));
+		 (is_text_type(input->value_type) ||
+		  input->value_type == NAMEOID)) ||
+		is_time_conversion(input->value_type, input->column_type);
 }
 
 bool
@@ -515,14 +535,62 @@ put_float(const FmKeyInput *input, Datum value, FmBuf *out)
 	return FM_KEY_MATCH_FLOOR;
 }
 
+static FmKeyMatch
+put_date(Timestamp value, bool desc, FmBuf *out)
+{
+	Timestamp	day;
+
+	if (TIMESTAMP_NOT_FINITE(value))
+	{
+		fm_key_put_int(out, FM_KEY_INT4, TIMESTAMP_IS_NOBEGIN(value) ?
+					   DATEVAL_NOBEGIN : DATEVAL_NOEND, desc);
+		return FM_KEY_MATCH_EXACT;
+	}
+	day = value / USECS_PER_DAY - (value % USECS_PER_DAY < 0);
+	fm_key_put_int(out, FM_KEY_INT4, day, desc);
+	return value % USECS_PER_DAY == 0 ? FM_KEY_MATCH_EXACT :
+		FM_KEY_MATCH_FLOOR;
+}
+
+/* What a column of timestamps cannot hold lies beyond all but infinity. */
+static FmKeyMatch
+put_timestamp(const FmKeyInput *input, Datum value, FmBuf *out)
+{
+	Timestamp	result;
+	int			overflow = 0;
+
+	if (input->value_type == TIMESTAMPOID)
+		result = timestamp2timestamptz_opt_overflow(DatumGetTimestamp(value),
+													&overflow);
+	else if (input->column_type == TIMESTAMPOID)
+		result = date2timestamp_opt_overflow(DatumGetDateADT(value),
+											 &overflow);
+	else
+		result = date2timestamptz_opt_overflow(DatumGetDateADT(value),
+											   &overflow);
+	if (overflow > 0)
+		result = END_TIMESTAMP - 1;
+	else if (overflow < 0)
+		result = DT_NOBEGIN;
+	fm_key_put_int(out, FM_KEY_INT8, result, input->desc);
+	return overflow == 0 ? FM_KEY_MATCH_EXACT : FM_KEY_MATCH_FLOOR;
+}
+
 FmKeyMatch
 fm_key_input_put(const FmKeyInput *input, Datum value, FmBuf *out)
 {
 	FmKeyMatch	match = FM_KEY_MATCH_EXACT;
 
-	if (input->value_type == input->column_type ||
-		is_text_type(input->column_type))
+	if (input->value_type == NAMEOID)
+		put_key_datum(out, input->type, input->desc,
+					  PointerGetDatum(cstring_to_text(NameStr(*DatumGetName(value)))));
+	else if (input->value_type == input->column_type ||
+			 is_text_type(input->column_type))
 		put_key_datum(out, input->type, input->desc, value);
+	else if (input->column_type == DATEOID)
+		match = put_date(DatumGetTimestamp(value), input->desc, out);
+	else if (is_time_conversion(input->value_type, input->column_type))
+		match = put_timestamp(input, value, out);
 	else if (is_integer_type(input->column_type))
 		match = put_integer(input, value, out);
 	else

@@ -61,7 +61,8 @@ extern void fm_tuple_encode_row(FmTupleCodec *codec, const Datum *values,
 /*
  * One key column's side of a condition.  The value's type may differ from the
  * column's within one operator family: int2, int4, int8; float4, float8;
- * text, varchar.  Prepared once, then used for each value.
+ * text, varchar, name; date, timestamp, and both for timestamptz.  Prepared
+ * once, then used for each value.
  */
 typedef struct FmKeyInput
 {

@@ -27,10 +27,12 @@
 #include "engine/ingest.h"
 #include "engine/xact.h"
 #include "manifest/commit.h"
+#include "manifest/head_cache.h"
 #include "objstore/clock.h"
 
 #define MAX_KEY_LOCKS 1000		/* a transaction */
 #define KEY_LOCK_CLASS 0x464D	/* advisory locks of users are of 1 and 2 */
+#define BULK_ROWS 1000			/* that make what plans know outdated */
 
 int			fm_commit_timeout_ms = 0;
 int			fm_write_buffer_kb = 64 * 1024;
@@ -563,6 +565,12 @@ publish(XactState *state)
 		if (!state->store->ops->is_near)
 			request.manifest = manifest;
 		fm_commit_publish(&request);
+	}
+	for (i = 0; i < state->ntables; i++)
+	{
+		if (state->tables[i]->buffer != NULL &&
+			fm_write_buffer_count(state->tables[i]->buffer) >= BULK_ROWS)
+			fm_manifest_outdate_last_seen(state->store);
 	}
 	state->store->deadline = 0;
 	state->version = request.version;

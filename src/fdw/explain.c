@@ -15,6 +15,53 @@
 #include "engine/stat.h"
 #include "fdw/fdw.h"
 
+/*
+ * Appends the plans from the top down to the target, nearest last; false if it
+ * is not below the plan.  Values from outer rows have their names there.
+ */
+static bool
+find_ancestors(Plan *plan, Plan *target, List **ancestors)
+{
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	if (plan == NULL || plan == target)
+		return plan != NULL;
+	*ancestors = lcons(plan, *ancestors);
+	if (IsA(plan, Append))
+		children = ((Append *) plan)->appendplans;
+	else if (IsA(plan, MergeAppend))
+		children = ((MergeAppend *) plan)->mergeplans;
+	else if (IsA(plan, SubqueryScan))
+		children = list_make1(((SubqueryScan *) plan)->subplan);
+	if (find_ancestors(plan->lefttree, target, ancestors) ||
+		find_ancestors(plan->righttree, target, ancestors))
+		return true;
+	foreach(lc, children)
+	{
+		if (find_ancestors(lfirst(lc), target, ancestors))
+			return true;
+	}
+	*ancestors = list_delete_first(*ancestors);
+	return false;
+}
+
+static List *
+ancestors_of(const ExplainState *es, Plan *target)
+{
+	List	   *ancestors = NIL;
+	ListCell   *lc;
+
+	if (find_ancestors(es->pstmt->planTree, target, &ancestors))
+		return ancestors;
+	foreach(lc, es->pstmt->subplans)
+	{
+		if (find_ancestors(lfirst(lc), target, &ancestors))
+			break;
+	}
+	return ancestors;
+}
+
 static void
 show_counters(const FmStats *stats, const FmStore *store, ExplainState *es)
 {
@@ -43,7 +90,8 @@ fmExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	{
 		Node	   *quals = (Node *) make_ands_explicit(plan->fdw_recheck_quals);
 		List	   *context = set_deparse_context_plan(es->deparse_cxt,
-													   (Plan *) plan, NIL);
+													   (Plan *) plan,
+													   ancestors_of(es, (Plan *) plan));
 
 		ExplainPropertyText("Key Condition",
 							deparse_expression(quals, context,

@@ -18,6 +18,8 @@
 #include "objstore/store.h"
 
 /* plan.c */
+extern void fm_plan_relation_info(PlannerInfo *root, Oid relid,
+								  bool inhparent, RelOptInfo *rel);
 extern void fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 								Oid foreigntableid);
 extern void fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel,

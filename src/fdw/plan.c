@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -32,10 +34,10 @@
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/selfuncs.h"
 
 #include "cache/block_cache.h"
 #include "compat.h"
+#include "engine/sample.h"
 #include "engine/xact.h"
 #include "fdw/fdw.h"
 #include "fdw/option.h"
@@ -49,55 +51,72 @@
 #define COST_RUN_PROBE 15.0		/* a run whose filter is asked */
 #define COST_ROW_DECODE 2.0		/* a row of a scan */
 
+/*
+ * Costs of a store that is far away, in units of seq_page_cost: a round trip
+ * of 20 ms, where a page that is read in order takes 5 us, and a block at 100
+ * MB a second.
+ */
+#define COST_ROUND_TRIP 4000.0
+#define COST_FAR_BLOCK 8.0
+#define BLOCKS_IN_FLIGHT 128
+#define CACHE_SAMPLES 16		/* blocks that are looked for in the cache */
+
+/* Sets of outer relations for which a parameterized path is made. */
+#define MAX_OUTER_SETS 16
+
 /* What is known of a table while it is planned: rel->fdw_private. */
 typedef struct RelPlan
 {
 	FmTableOptions *options;
 	FmTableSize size;
 	bool		only_read;		/* rows are neither changed nor locked */
+	bool		is_far;			/* the store takes a round trip to answer */
+	double		miss_rate;		/* data blocks that the cache does not hold */
 } RelPlan;
 
 /*
- * Tells the planner that a one-column key is unique: it then knows the number
- * of its distinct values without ANALYZE, and that a join on it finds at most
- * one row.  No path is made from it, since no index scan is planned for a
- * foreign table.
+ * Tells the planner that the key is unique: it then knows the number of
+ * distinct values of a one-column key without ANALYZE, and that a join on the
+ * whole key finds at most one row.  No path is made from it, since no index
+ * scan is planned for a foreign table.
  */
 static void
 add_unique_key(PlannerInfo *root, RelOptInfo *rel, const FmTableOptions *options)
 {
 	IndexOptInfo *index = makeNode(IndexOptInfo);
 	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
-	AttrNumber	attnum = options->key_attnums[0];
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-	Oid			opfamily;
-	Oid			opcintype;
+	int			n = options->nkeys;
+	int			i;
 
-	get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
-	if (!fm_key_opfamily(getBaseType(type), &opfamily, &opcintype))
-		return;
 	index->rel = rel;
-	index->ncolumns = 1;
-	index->nkeycolumns = 1;
-	index->indexkeys = palloc(sizeof(int));
-	index->indexkeys[0] = attnum;
-	index->indexcollations = palloc(sizeof(Oid));
-	index->indexcollations[0] = collation;
-	index->opfamily = palloc(sizeof(Oid));
-	index->opfamily[0] = opfamily;
-	index->opcintype = palloc(sizeof(Oid));
-	index->opcintype[0] = opcintype;
-	index->canreturn = palloc0(sizeof(bool));
-	index->indextlist = list_make1(makeTargetEntry((Expr *)
-												   makeVar(rel->relid, attnum,
-														   type, typmod,
-														   collation, 0),
-												   1, NULL, false));
+	index->ncolumns = n;
+	index->nkeycolumns = n;
+	index->indexkeys = palloc(sizeof(int) * n);
+	index->indexcollations = palloc(sizeof(Oid) * n);
+	index->opfamily = palloc(sizeof(Oid) * n);
+	index->opcintype = palloc(sizeof(Oid) * n);
+	index->canreturn = palloc0(sizeof(bool) * n);
+	for (i = 0; i < n; i++)
+	{
+		AttrNumber	attnum = options->key_attnums[i];
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+		Var		   *var;
+
+		get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
+		if (!fm_key_opfamily(getBaseType(type), &index->opfamily[i],
+							 &index->opcintype[i]))
+			return;
+		index->indexkeys[i] = attnum;
+		index->indexcollations[i] = collation;
+		var = makeVar(rel->relid, attnum, type, typmod, collation, 0);
+		index->indextlist = lappend(index->indextlist,
+									makeTargetEntry((Expr *) var, i + 1, NULL,
+													false));
+	}
 	index->unique = true;
 	index->immediate = true;
-	index->tuples = rel->tuples;
 	rel->indexlist = lappend(rel->indexlist, index);
 }
 
@@ -108,6 +127,41 @@ is_only_read(PlannerInfo *root, const RelOptInfo *rel)
 
 	return !bms_is_member(rel->relid, root->all_result_relids) &&
 		(mark == NULL || mark->strength == LCS_NONE);
+}
+
+/* Joins are dropped before sizes are asked for: the key is known from here. */
+void
+fm_plan_relation_info(PlannerInfo *root, Oid relid, bool inhparent,
+					  RelOptInfo *rel)
+{
+	Relation	relation;
+
+	if (rel->fdwroutine == NULL ||
+		rel->fdwroutine->GetForeignRelSize != fmGetForeignRelSize)
+		return;
+	relation = table_open(relid, NoLock);
+	add_unique_key(root, rel, fm_table_options(relation));
+	table_close(relation, NoLock);
+}
+
+/* The part of data blocks that a reader will not find in the cache. */
+static double
+miss_rate(FmOpenTable *open, const FmTableSize *size)
+{
+	double		cached = (double) fm_cache_size();
+	FmStats		stats;
+	FmFetch		fetch;
+
+	/* Blocks are cached decompressed, about twice their stored size. */
+	if (open->store->ops->is_near || open->table == NULL)
+		return size->bytes * 2 <= cached ? 0.02 :
+			Max(0.02, 1 - cached / (size->bytes * 2));
+	memset(&stats, 0, sizeof(stats));
+	memset(&fetch, 0, sizeof(fetch));
+	fetch.store = open->store;
+	fetch.stats = &stats;
+	fetch.version = open->version;
+	return 1 - fm_cached_part(&fetch, open->table, CACHE_SAMPLES);
 }
 
 void
@@ -123,13 +177,13 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	plan->options = fm_table_options(rel);
 	plan->only_read = is_only_read(root, baserel);
 	fm_table_size(open, &plan->size);
+	plan->is_far = !open->store->ops->is_near;
+	plan->miss_rate = miss_rate(open, &plan->size);
 	fm_close_table(open);
 	table_close(rel, NoLock);
 	baserel->fdw_private = plan;
 	baserel->tuples = plan->size.rows;
 	baserel->pages = fm_size_pages(&plan->size);
-	if (plan->options->nkeys == 1)
-		add_unique_key(root, baserel, plan->options);
 	set_baserel_size_estimates(root, baserel);
 	conditions = fm_match_conditions(root, baserel, plan->options,
 									 extract_actual_clauses(baserel->baserestrictinfo,
@@ -139,41 +193,50 @@ fmGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 							fm_conditions_lookups(root, conditions));
 }
 
-double
-fm_conditions_lookups(PlannerInfo *root, List *conditions)
+/*
+ * The block reads, of a store that is far away the round trips, of look-ups
+ * that go on for a number of outer rows: a block is read once.
+ */
+static double
+cost_fetches(const RelPlan *plan, double lookups, double loops)
 {
-	ListCell   *lc;
+	double		blocks = Max(plan->size.blocks, 1);
+	double		all = lookups * loops;
+	double		distinct = blocks * (1 - exp(-all / blocks));
+	double		fetches = lookups * Min(distinct / all, 1) * plan->miss_rate;
 
-	foreach(lc, conditions)
-	{
-		FmCondition *condition = lfirst(lc);
-
-		if (condition->kind == FM_CONDITION_ANY)
-			return Max(fm_estimate_array_length(root,
-												(Node *) condition->value), 1);
-	}
-	return 1;
+	if (!plan->is_far)
+		return fetches * random_page_cost;
+	return Min(fetches, 1 + fetches / BLOCKS_IN_FLIGHT) * COST_ROUND_TRIP *
+		seq_page_cost;
 }
 
-/* The part of data blocks that a reader will not find in the cache. */
+/* How often a scan with these outer relations is likely to be repeated. */
 static double
-miss_rate(const RelPlan *plan)
+count_loops(PlannerInfo *root, Relids outer)
 {
-	double		cached = (double) fm_cache_size();
+	double		loops = 0;
+	int			relid = -1;
 
-	/* Blocks are cached decompressed, about twice their stored size. */
-	if (plan->size.bytes * 2 <= cached)
-		return 0.02;
-	return Max(0.02, 1 - cached / (plan->size.bytes * 2));
+	while ((relid = bms_next_member(outer, relid)) >= 0)
+	{
+		RelOptInfo *rel = root->simple_rel_array[relid];
+
+		if (rel != NULL && rel->rows > 0 && (loops == 0 || rel->rows < loops))
+			loops = rel->rows;
+	}
+	return Max(loops, 1);
 }
 
 static void
 cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
-		  List *conditions, List *clauses, double rows, Cost *startup,
-		  Cost *total)
+		  List *conditions, List *clauses, double rows, Relids outer,
+		  Cost *startup, Cost *total)
 {
 	QualCost	quals;
-	double		fetch = random_page_cost * miss_rate(plan);
+	double		lookups = fm_conditions_lookups(root, conditions);
+	double		fetches = cost_fetches(plan, lookups,
+									   count_loops(root, outer));
 	double		probe;
 
 	cost_qual_eval(&quals, clauses, root);
@@ -182,9 +245,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 	if (conditions != NIL &&
 		fm_conditions_prefix(conditions) == plan->options->nkeys)
 	{
-		double		lookups = fm_conditions_lookups(root, conditions);
-
-		*total = *startup + lookups * (probe + fetch);
+		*total = *startup + lookups * probe + fetches;
 	}
 	else
 	{
@@ -205,27 +266,35 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 		}
 		*startup += probe;
 		*total = *startup +
-			(fm_conditions_lookups(root, conditions) - 1) * (probe + fetch) +
-			blocks * seq_page_cost * miss_rate(plan) +
+			(lookups - 1) * probe + fetches +
+			blocks * seq_page_cost * plan->miss_rate *
+			(plan->is_far ? COST_FAR_BLOCK : 1) +
 			scanned * (quals.per_tuple + COST_ROW_DECODE * cpu_operator_cost);
 	}
 	*total += rows * (cpu_tuple_cost + baserel->reltarget->cost.per_tuple);
 }
 
-/* "WHERE flag" fixes a column, though no equivalence class says so. */
+/*
+ * "WHERE flag", or "k IS NULL", fixes a column, though no equivalence class
+ * says so.
+ */
 static bool
 is_fixed(List *conditions, int keyno)
 {
+	bool		fixed = false;
 	ListCell   *lc;
 
 	foreach(lc, conditions)
 	{
 		FmCondition *condition = lfirst(lc);
 
-		if (condition->keyno == keyno && condition->kind == FM_CONDITION_EQ)
-			return true;
+		if (condition->alternative > 0)
+			return false;
+		fixed |= condition->keyno == keyno &&
+			(condition->kind == FM_CONDITION_EQ ||
+			 condition->kind == FM_CONDITION_NULL);
 	}
-	return false;
+	return fixed;
 }
 
 /*
@@ -289,24 +358,12 @@ add_scan_path(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 	Cost		startup;
 	Cost		total;
 
-	cost_scan(root, baserel, plan, conditions, clauses, rows, &startup, &total);
+	cost_scan(root, baserel, plan, conditions, clauses, rows, required_outer,
+			  &startup, &total);
 	add_path(baserel, (Path *)
 			 fm_create_foreignscan_path(root, baserel, rows, startup, total,
 										pathkeys, required_outer,
 										list_make1(makeBoolean(backward))));
-}
-
-static bool
-has_list(List *conditions)
-{
-	ListCell   *lc;
-
-	foreach(lc, conditions)
-	{
-		if (((FmCondition *) lfirst(lc))->kind == FM_CONDITION_ANY)
-			return true;
-	}
-	return false;
 }
 
 /* As costsize.c reckons: the leader has its own work too. */
@@ -333,7 +390,7 @@ add_partial_path_of_pieces(PlannerInfo *root, RelOptInfo *baserel,
 	Cost		total;
 	int			nworkers;
 
-	if (!baserel->consider_parallel || has_list(conditions) ||
+	if (!baserel->consider_parallel ||
 		!bms_is_empty(baserel->lateral_relids))
 		return;
 	nworkers = compute_parallel_worker(baserel, pages, -1,
@@ -341,7 +398,7 @@ add_partial_path_of_pieces(PlannerInfo *root, RelOptInfo *baserel,
 	if (nworkers == 0)
 		return;
 	divisor = parallel_divisor(nworkers);
-	cost_scan(root, baserel, plan, conditions, clauses, baserel->rows,
+	cost_scan(root, baserel, plan, conditions, clauses, baserel->rows, NULL,
 			  &startup, &total);
 	path = fm_create_foreignscan_path(root, baserel,
 									  clamp_row_est(baserel->rows / divisor),
@@ -366,53 +423,77 @@ member_is_key_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 		((Var *) node)->varattno == *(AttrNumber *) arg;
 }
 
-/* The sets of relations whose join clauses might fix key columns. */
+/* Adds a set of relations, and its unions with those that are there. */
+static List *
+add_outer_set(List *sets, Relids outer)
+{
+	List	   *added = list_make1(outer);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, sets)
+		added = lappend(added, bms_union(lfirst(lc), outer));
+	foreach(lc, added)
+	{
+		bool		known = false;
+
+		foreach(lc2, sets)
+			known |= bms_equal(lfirst(lc2), lfirst(lc));
+		if (!known && list_length(sets) < MAX_OUTER_SETS)
+			sets = lappend(sets, lfirst(lc));
+	}
+	return sets;
+}
+
+/* The sets of relations whose join clauses might be conditions. */
 static List *
 outer_sets(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan)
 {
+	List	   *clauses = list_copy(baserel->joininfo);
 	List	   *sets = NIL;
-	Relids		all = NULL;
 	int			keyno;
 	ListCell   *lc;
 
-	for (keyno = 0; keyno < plan->options->nkeys; keyno++)
+	for (keyno = 0; keyno < plan->options->nkeys &&
+		 baserel->has_eclass_joins; keyno++)
 	{
 		AttrNumber	attnum = plan->options->key_attnums[keyno];
-		List	   *clauses = list_copy(baserel->joininfo);
 
-		if (baserel->has_eclass_joins)
-			clauses = list_concat(clauses,
-								  generate_implied_equalities_for_column(root,
-																		 baserel,
-																		 member_is_key_column,
-																		 &attnum,
-																		 baserel->lateral_referencers));
-		foreach(lc, clauses)
-		{
-			RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-			Relids		outer;
-			ListCell   *lc2;
-			bool		known = false;
-
-			if (!join_clause_is_movable_to(rinfo, baserel) ||
-				!fm_is_key_equality(root, baserel, plan->options, keyno,
-									rinfo->clause))
-				continue;
-			outer = bms_union(rinfo->clause_relids, baserel->lateral_relids);
-			outer = bms_del_member(outer, baserel->relid);
-			if (bms_is_empty(outer))
-				continue;
-			all = bms_add_members(all, outer);
-			foreach(lc2, sets)
-				known |= bms_equal(lfirst(lc2), outer);
-			if (!known)
-				sets = lappend(sets, outer);
-		}
+		clauses = list_concat(clauses,
+							  generate_implied_equalities_for_column(root,
+																	 baserel,
+																	 member_is_key_column,
+																	 &attnum,
+																	 baserel->lateral_referencers));
 	}
-	foreach(lc, sets)
-		if (bms_equal(lfirst(lc), all))
-		return sets;
-	return all == NULL ? sets : lappend(sets, all);
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		Relids		outer;
+
+		if (!join_clause_is_movable_to(rinfo, baserel) ||
+			!fm_is_key_condition(root, baserel, plan->options, rinfo->clause))
+			continue;
+		outer = bms_union(rinfo->clause_relids, baserel->lateral_relids);
+		outer = bms_del_member(outer, baserel->relid);
+		if (!bms_is_empty(outer))
+			sets = add_outer_set(sets, outer);
+	}
+	return sets;
+}
+
+/* Are there conditions of clauses that are not among the table's own? */
+static bool
+has_join_condition(List *conditions, List *own)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		if (!list_member_ptr(own, ((FmCondition *) lfirst(lc))->clause))
+			return true;
+	}
+	return false;
 }
 
 void
@@ -428,7 +509,8 @@ fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	List	   *reverse = NIL;
 	ListCell   *lc;
 
-	if (prefix < plan->options->nkeys)
+	if (prefix < plan->options->nkeys ||
+		fm_conditions_lookups(root, conditions) > 1)
 	{
 		forward = key_pathkeys(root, baserel, plan, conditions, false);
 		reverse = key_pathkeys(root, baserel, plan, conditions, true);
@@ -450,7 +532,7 @@ fmGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 																  false));
 
 		conditions = fm_match_conditions(root, baserel, plan->options, all);
-		if (fm_conditions_prefix(conditions) <= prefix)
+		if (!has_join_condition(conditions, clauses))
 			continue;
 		if (fm_conditions_prefix(conditions) == plan->options->nkeys)
 			info->ppi_rows = Min(info->ppi_rows,
@@ -541,6 +623,7 @@ fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 												   condition->clause);
 		if (!condition->lossy)
 			exact_clauses = lappend(exact_clauses, condition->clause);
+		kinds = lappend_int(kinds, condition->alternative);
 		kinds = lappend_int(kinds, condition->keyno);
 		kinds = lappend_int(kinds, condition->kind);
 		if (condition->value != NULL)

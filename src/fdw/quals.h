@@ -28,6 +28,7 @@ typedef enum FmConditionKind
 typedef struct FmCondition
 {
 	FmConditionKind kind;
+	int			alternative;	/* from 0: which arm of an OR it is of */
 	int			keyno;			/* from 0 */
 	Expr	   *value;			/* NULL for tests of NULL */
 	Expr	   *clause;			/* that it stands for */
@@ -37,23 +38,28 @@ typedef struct FmCondition
 /*
  * The conditions among clauses (bare, without RestrictInfo) that narrow a
  * scan: at most one equality or NULL test for each column of a prefix of the
- * key, then bounds on the column after it.  Each is implied by its clause and,
+ * key, then bounds on the column after it.  Where an OR narrows more, there
+ * are alternatives: such a list for each of its arms, one after the other.
+ *
+ * Each is implied by its clause, or that by the alternatives together, and,
  * unless it is lossy, implies it: that clause need not be a local filter.
  */
 extern List *fm_match_conditions(PlannerInfo *root, RelOptInfo *rel,
 								 const FmTableOptions *options,
 								 List *clauses);
 
-/* Number of leading key columns that conditions fix to a value (or a list). */
+/*
+ * Number of leading key columns that conditions fix to a value (or a list):
+ * the smallest of the alternatives'.
+ */
 extern int	fm_conditions_prefix(List *conditions);
 
-/*
- * True if clause is an equality on key column keyno that could serve a
- * parameterized path.
- */
-extern bool fm_is_key_equality(PlannerInfo *root, RelOptInfo *rel,
-							   const FmTableOptions *options, int keyno,
-							   Expr *clause);
+/* Keys, or prefixes of the key, that conditions mean. */
+extern double fm_conditions_lookups(PlannerInfo *root, List *conditions);
+
+/* True if clause may be a condition on any key column. */
+extern bool fm_is_key_condition(PlannerInfo *root, RelOptInfo *rel,
+								const FmTableOptions *options, Expr *clause);
 
 /* The btree family and input type of a key column's default order. */
 extern bool fm_key_opfamily(Oid type, Oid *opfamily, Oid *opcintype);

@@ -16,8 +16,6 @@
 #include "access/table.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -27,51 +25,6 @@
 #include "fdw/fdw.h"
 #include "fdw/scan_state.h"
 #include "manifest/snapshot.h"
-#include "objstore/pg_alloc.h"
-#include "objstore/pg_status.h"
-
-static void
-init_conditions(ForeignScanState *node, FmScanState *scan)
-{
-	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
-	List	   *kinds = list_nth(plan->fdw_private, FM_SCAN_CONDITIONS);
-	List	   *states = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
-	TupleDesc	desc = RelationGetDescr(node->ss.ss_currentRelation);
-	int			nvalues = 0;
-	int			prefix = 0;
-	int			i;
-
-	scan->nconditions = list_length(kinds) / 2;
-	scan->conditions = palloc0(sizeof(ScanCondition) * scan->nconditions);
-	for (i = 0; i < scan->nconditions; i++)
-	{
-		ScanCondition *c = &scan->conditions[i];
-		Oid			type;
-
-		c->keyno = list_nth_int(kinds, i * 2);
-		c->kind = list_nth_int(kinds, i * 2 + 1);
-		if (c->kind <= FM_CONDITION_NULL)
-			prefix++;
-		if (c->kind == FM_CONDITION_NULL || c->kind == FM_CONDITION_NOT_NULL)
-			continue;
-		type = exprType(list_nth(plan->fdw_exprs, nvalues));
-		c->value = list_nth(states, nvalues++);
-		if (c->kind == FM_CONDITION_ANY)
-		{
-			type = get_base_element_type(type);
-			c->element_type = type;
-			get_typlenbyvalalign(type, &c->element_len, &c->element_byval,
-								 &c->element_align);
-		}
-		if (!fm_key_input_init_type(TupleDescAttr(desc,
-												  scan->options->key_attnums[c->keyno] - 1)->atttypid,
-									scan->options->key_desc[c->keyno],
-									type, &c->input))
-			elog(ERROR, "condition of type %u does not fit key column %d",
-				 type, c->keyno);
-	}
-	scan->full_key = prefix == scan->options->nkeys;
-}
 
 /*
  * Opens the table, which pins a version of HEAD for the statement's snapshot
@@ -93,7 +46,7 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 	scan->fetch.codec = scan->open->codec;
 	scan->fetch.stats = &scan->stats;
 	scan->fetch.version = scan->open->version;
-	scan->fetch.use = scan->nconditions > 0;
+	scan->fetch.use = fm_key_conditions_count(scan->conditions) > 0;
 	foreach(lc, (List *) list_nth(plan->fdw_private, FM_SCAN_COLUMNS))
 		attrs = bms_add_member(attrs, lfirst_int(lc));
 	if (attrs == NULL)			/* none: NULL would mean all */
@@ -127,9 +80,7 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 	scan->backward =
 		boolVal(linitial(list_nth(plan->fdw_private, FM_SCAN_BACKWARD)));
 	scan->curcid = node->ss.ps.state->es_snapshot->curcid;
-	init_conditions(node, scan);
-	scan->key_alloc = fm_palloc_alloc(CurrentMemoryContext);
-	fm_buf_init(&scan->key, &scan->key_alloc);
+	scan->conditions = fm_key_conditions_init(node, scan->options);
 	scan->rescan_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "fusio_manifest rescan",
 												 ALLOCSET_SMALL_SIZES);
@@ -138,7 +89,8 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 											  ALLOCSET_SMALL_SIZES);
 	scan->asynchronous = node->ss.ps.async_capable;
 	if (!scan->asynchronous &&
-		(scan->locking == FM_SCAN_READS || !scan->full_key))
+		(scan->locking == FM_SCAN_READS ||
+		 !fm_key_conditions_are_full(scan->conditions)))
 		open_scan(node, scan);
 }
 
@@ -164,251 +116,10 @@ reset_scan(FmScanState *scan)
 	end_range(scan);
 	if (scan->lookup != NULL)
 		fm_lookup_give_up(scan->lookup);
+	scan->piece = NULL;
 	scan->mode = SCAN_NOT_STARTED;
 	scan->running = false;
 	scan->waits_since_us = 0;
-}
-
-/* scan->key is the one key to look up. */
-static void
-set_one_key(FmScanState *scan)
-{
-	fm_check_status(scan->key.failed ? FM_NO_MEMORY : FM_OK, "key");
-	scan->one_key.key = fm_buf_slice(&scan->key);
-	scan->one_key.hash = fm_key_hash(scan->one_key.key);
-	scan->keys = &scan->one_key;
-	scan->nkeys = 1;
-}
-
-static int
-compare_keys(const void *a, const void *b)
-{
-	return fm_slice_cmp(((const FmLookupKey *) a)->key, ((const FmLookupKey *) b)->key);
-}
-
-static bool put_conditions(ForeignScanState *node, FmScanState *scan, int from);
-
-/*
- * Makes one key, or prefix, for each element of the list at condition "at":
- * scan->key holds the columns before it.  Keys are sorted, equal ones looked up once.
- */
-static void
-put_list(ForeignScanState *node, FmScanState *scan, int at, Datum list)
-{
-	ScanCondition *c = &scan->conditions[at];
-	ArrayType  *array = DatumGetArrayTypeP(list);
-	size_t		prefix = scan->key.len;
-	FmLookupKey *keys;
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
-	int			nkeys = 0;
-	int			i;
-
-	deconstruct_array(array, c->element_type, c->element_len, c->element_byval,
-					  c->element_align, &values, &nulls, &n);
-	keys = palloc(sizeof(FmLookupKey) * Max(n, 1));
-	for (i = 0; i < n; i++)
-	{
-		uint8	   *copy;
-
-		if (nulls[i])
-			continue;
-		scan->key.len = prefix;
-		if (fm_key_input_put(&c->input, values[i],
-							 &scan->key) != FM_KEY_MATCH_EXACT ||
-			!put_conditions(node, scan, at + 1))
-			continue;
-		copy = palloc(scan->key.len);
-		memcpy(copy, scan->key.data, scan->key.len);
-		keys[nkeys].key = fm_slice(copy, scan->key.len);
-		keys[nkeys].hash = fm_key_hash(keys[nkeys].key);
-		nkeys++;
-	}
-	qsort(keys, nkeys, sizeof(FmLookupKey), compare_keys);
-	scan->keys = keys;
-	scan->nkeys = 0;
-	for (i = 0; i < nkeys; i++)
-	{
-		if (i == 0 || !fm_slice_eq(keys[i].key, keys[i - 1].key))
-			keys[scan->nkeys++] = keys[i];
-	}
-}
-
-/*
- * Appends the equality conditions from number "from" on to scan->key.  False
- * if no row can match.  A list ends it: put_list goes on.
- */
-static bool
-put_conditions(ForeignScanState *node, FmScanState *scan, int from)
-{
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	int			i;
-
-	for (i = from; i < scan->nconditions; i++)
-	{
-		ScanCondition *c = &scan->conditions[i];
-		Datum		value;
-		bool		isnull;
-
-		if (c->kind > FM_CONDITION_NULL)
-			break;
-		if (c->kind == FM_CONDITION_NULL)
-		{
-			fm_key_put_null(&scan->key, scan->options->key_desc[c->keyno]);
-			continue;
-		}
-		value = ExecEvalExpr(c->value, econtext, &isnull);
-		if (isnull)
-			return false;
-		if (c->kind == FM_CONDITION_ANY)
-		{
-			put_list(node, scan, i, value);
-			return true;
-		}
-		if (fm_key_input_put(&c->input, value,
-							 &scan->key) != FM_KEY_MATCH_EXACT)
-			return false;
-	}
-	return true;
-}
-
-static const FmSlice no_bound = {NULL, 0};
-
-/* One end of a range, narrowed by each bound in turn. */
-static FmSlice
-keep_bound(FmSlice old, FmSlice new, bool greatest)
-{
-	uint8	   *copy;
-
-	if (old.data != NULL &&
-		(greatest ? fm_slice_cmp(new, old) <= 0 : fm_slice_cmp(new, old) >= 0))
-		return old;
-	copy = palloc(new.len + 1);
-	memcpy(copy, new.data, new.len);
-	return fm_slice(copy, new.len);
-}
-
-/* The first string after all that begin with s; false if there is none. */
-static bool
-successor(FmSlice s, FmSlice *next)
-{
-	uint8	   *dest = palloc(s.len + 1);
-
-	*next = fm_slice(dest, fm_key_successor(s, dest));
-	return next->len > 0;
-}
-
-/* Appends the columns of a row comparison that follow the first, number i. */
-static void
-put_more_columns(FmScanState *scan, ExprContext *econtext, int i)
-{
-	while (++i < scan->nconditions &&
-		   scan->conditions[i].kind == FM_CONDITION_MORE)
-	{
-		size_t		end = scan->key.len;
-		bool		isnull;
-		Datum		value = ExecEvalExpr(scan->conditions[i].value, econtext,
-										 &isnull);
-
-		if (isnull)
-			return;
-		if (fm_key_input_put(&scan->conditions[i].input, value,
-							 &scan->key) != FM_KEY_MATCH_EXACT)
-		{
-			scan->key.len = end;
-			return;
-		}
-	}
-}
-
-/*
- * Turns the prefix in scan->key and the bounds behind it into a range of
- * keys [lower, upper).  False if no row can match.
- */
-static bool
-make_range(ForeignScanState *node, FmScanState *scan, FmSlice *lower,
-		   FmSlice *upper)
-{
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	size_t		prefix = scan->key.len;
-	FmSlice		next;
-	int			i;
-
-	*lower = *upper = no_bound;
-	if (prefix > 0)
-	{
-		*lower = keep_bound(*lower, fm_buf_slice(&scan->key), true);
-		if (successor(*lower, &next))
-			*upper = next;
-	}
-	for (i = 0; i < scan->nconditions; i++)
-	{
-		ScanCondition *c = &scan->conditions[i];
-		bool		desc = scan->options->key_desc[c->keyno];
-		FmConditionKind kind = c->kind;
-		FmKeyMatch	match;
-		bool		isnull;
-		Datum		value;
-		FmSlice		bound;
-
-		if (kind <= FM_CONDITION_NULL || kind == FM_CONDITION_MORE)
-			continue;
-
-		/* A bound leaves NULLs out: they lie at the column's end or start. */
-		scan->key.len = prefix;
-		fm_buf_put_u8(&scan->key, FM_KEY_TAG_VALUE);
-		bound = fm_buf_slice(&scan->key);
-		*lower = keep_bound(*lower, bound, true);
-		if (successor(bound, &next))
-			*upper = keep_bound(*upper, next, false);
-		if (kind == FM_CONDITION_NOT_NULL)
-			continue;
-
-		value = ExecEvalExpr(c->value, econtext, &isnull);
-		if (isnull)
-			return false;
-		scan->key.len = prefix;
-		match = fm_key_input_put(&c->input, value, &scan->key);
-		if (match == FM_KEY_MATCH_BELOW)
-		{
-			if (kind == FM_CONDITION_LT || kind == FM_CONDITION_LE)
-				return false;
-			continue;
-		}
-		if (match == FM_KEY_MATCH_FLOOR)
-			kind = kind == FM_CONDITION_LT || kind == FM_CONDITION_LE ?
-				FM_CONDITION_LE : FM_CONDITION_GT;
-		else
-			put_more_columns(scan, econtext, i);
-		bound = fm_buf_slice(&scan->key);
-
-		/* In a descending column the greater values come first. */
-		if (desc)
-			kind = FM_CONDITION_LT + FM_CONDITION_GT - kind;
-		switch (kind)
-		{
-			case FM_CONDITION_LT:
-				*upper = keep_bound(*upper, bound, false);
-				break;
-			case FM_CONDITION_GE:
-				*lower = keep_bound(*lower, bound, true);
-				break;
-			default:
-				if (!successor(bound, &next))
-				{
-					if (kind == FM_CONDITION_GT)
-						return false;
-				}
-				else if (kind == FM_CONDITION_LE)
-					*upper = keep_bound(*upper, next, false);
-				else
-					*lower = keep_bound(*lower, next, true);
-				break;
-		}
-	}
-	fm_check_status(scan->key.failed ? FM_NO_MEMORY : FM_OK, "key");
-	return upper->data == NULL || fm_slice_cmp(*lower, *upper) < 0;
 }
 
 /* Leaves of [lower, upper) what is in the piece too; false: nothing. */
@@ -423,27 +134,18 @@ clip_range(const FmKeyRange *piece, FmSlice *lower, FmSlice *upper)
 	return upper->len == 0 || fm_slice_cmp(*lower, *upper) < 0;
 }
 
-/*
- * Begins the range of the keys with the prefix, in a piece of the table or
- * (NULL) all of it; false if none can match.
- */
-static bool
-begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix,
-			const FmKeyRange *piece)
+/* Begins a range, clipped to the current piece if there is one. */
+static void
+begin_range(FmScanState *scan, const FmKeyRange *range)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->rescan_context);
 	FmTableWrites *writes = fm_open_table_writes(scan->open);
 	FmReadSet  *reads = fm_open_table_reads(scan->open);
 	FmMergeSource *own = NULL;
-	FmSlice		lower;
-	FmSlice		upper;
-	bool		possible;
+	FmSlice		lower = range->lower;
+	FmSlice		upper = range->upper;
 
-	scan->key.len = 0;
-	fm_buf_put(&scan->key, prefix.data, prefix.len);
-	possible = make_range(node, scan, &lower, &upper) &&
-		(piece == NULL || clip_range(piece, &lower, &upper));
-	if (possible)
+	if (scan->piece == NULL || clip_range(scan->piece, &lower, &upper))
 	{
 		if (reads != NULL)
 			fm_read_set_add_range(reads, lower, upper);
@@ -458,70 +160,70 @@ begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix,
 										  lower, upper, scan->backward, own);
 	}
 	MemoryContextSwitchTo(old);
-	return possible;
+}
+
+/* Prepares to look the keys up, once their locks are held. */
+static void
+start_keys(ForeignScanState *node, FmScanState *scan)
+{
+	const FmScanKeys *keys = &scan->keys;
+	FmReadSet  *reads;
+	int			i;
+
+	if (scan->locking != FM_SCAN_READS)
+		for (i = 0; i < keys->n; i++)
+			fm_xact_wait_for_key(&scan->options->store,
+								 scan->options->table_name,
+								 keys->keys[i].hash);
+	if (scan->open == NULL)
+		open_scan(node, scan);
+	reads = fm_open_table_reads(scan->open);
+	for (i = 0; reads != NULL && i < keys->n; i++)
+		fm_read_set_add_key(reads, keys->keys[i].key, keys->keys[i].hash);
+	if (scan->lookup == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+		scan->lookup = fm_lookup_create(&scan->fetch, scan->open->table);
+		MemoryContextSwitchTo(old);
+	}
 }
 
 /* Evaluates the conditions: what the (re)scan is to do. */
 static void
 start_scan(ForeignScanState *node, FmScanState *scan)
 {
-	FmReadSet  *reads;
 	MemoryContext old;
-	int			i;
 
-	scan->key.len = 0;
-	scan->nkeys = 0;
 	scan->next_key = 0;
 	scan->ahead = 0;
-	scan->keys = NULL;
 	MemoryContextReset(scan->rescan_context);
 	old = MemoryContextSwitchTo(scan->rescan_context);
-	if (!put_conditions(node, scan, 0))
+	fm_key_conditions_evaluate(scan->conditions, node->ss.ps.ps_ExprContext,
+							   &scan->keys);
+	if (scan->keys.n == 0)
 		scan->mode = SCAN_EMPTY;
-	else if (scan->full_key)
+	else if (scan->keys.is_full)
 	{
-		if (scan->keys == NULL)
-			set_one_key(scan);
-		if (scan->locking != FM_SCAN_READS)
-			for (i = 0; i < scan->nkeys; i++)
-				fm_xact_wait_for_key(&scan->options->store,
-									 scan->options->table_name,
-									 scan->keys[i].hash);
-		if (scan->open == NULL)
-			open_scan(node, scan);
-		reads = fm_open_table_reads(scan->open);
-		for (i = 0; reads != NULL && i < scan->nkeys; i++)
-			fm_read_set_add_key(reads, scan->keys[i].key, scan->keys[i].hash);
-		if (scan->lookup == NULL)
-		{
-			MemoryContextSwitchTo(scan->context);
-			scan->lookup = fm_lookup_create(&scan->fetch, scan->open->table);
-		}
+		start_keys(node, scan);
 		scan->mode = SCAN_KEYS;
 	}
 	else
 	{
 		if (scan->open == NULL)
 			open_scan(node, scan);
-		if (scan->keys == NULL)
-		{
-			/* The buffer is used again for the bounds. */
-			scan->one_key.key = keep_bound(no_bound, fm_buf_slice(&scan->key),
-										   true);
-			scan->keys = &scan->one_key;
-			scan->nkeys = 1;
-		}
 		scan->mode = SCAN_RANGES;
 	}
 	MemoryContextSwitchTo(old);
 }
 
-static FmLookupKey *
-take_next_key(FmScanState *scan)
+/* The place of the next key, or range, in the scan's direction. */
+static int
+take_next(FmScanState *scan)
 {
 	int			i = scan->next_key++;
 
-	return &scan->keys[scan->backward ? scan->nkeys - 1 - i : i];
+	return scan->backward ? scan->keys.n - 1 - i : i;
 }
 
 /* Takes a piece that no other process of the group has taken. */
@@ -556,8 +258,7 @@ next_of_range(FmScanState *scan, FmSlice *key, FmSlice *row)
 
 /* The next row of the ranges, which are disjoint and in key order. */
 static bool
-next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
-			   FmSlice *row)
+next_of_ranges(FmScanState *scan, FmSlice *key, FmSlice *row)
 {
 	for (;;)
 	{
@@ -569,18 +270,17 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 				return false;
 			end_range(scan);
 		}
-		if (scan->parallel != NULL)
+		if (scan->parallel != NULL &&
+			(scan->piece == NULL || scan->next_key == scan->keys.n))
 		{
-			const FmKeyRange *piece = take_next_piece(scan);
-
-			if (piece == NULL)
+			scan->piece = take_next_piece(scan);
+			if (scan->piece == NULL)
 				return false;
-			(void) begin_range(node, scan, scan->keys[0].key, piece);
-			continue;
+			scan->next_key = 0;
 		}
-		if (scan->next_key == scan->nkeys)
+		if (scan->next_key == scan->keys.n)
 			return false;
-		(void) begin_range(node, scan, take_next_key(scan)->key, NULL);
+		begin_range(scan, &scan->keys.ranges[take_next(scan)]);
 	}
 }
 
@@ -588,9 +288,9 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 static bool
 read_ahead(FmScanState *scan)
 {
-	int			n = Min(scan->nkeys - scan->next_key, FM_LOOKUP_BATCH);
-	const FmLookupKey *keys = scan->keys +
-	(scan->backward ? scan->nkeys - scan->next_key - n : scan->next_key);
+	int			n = Min(scan->keys.n - scan->next_key, FM_LOOKUP_BATCH);
+	const FmLookupKey *keys = scan->keys.keys +
+	(scan->backward ? scan->keys.n - scan->next_key - n : scan->next_key);
 
 	if (!scan->asynchronous)
 		fm_lookup_read_ahead(scan->lookup, keys, n);
@@ -604,7 +304,7 @@ read_ahead(FmScanState *scan)
 static bool
 next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 {
-	while (scan->next_key < scan->nkeys)
+	while (scan->next_key < scan->keys.n)
 	{
 		FmTableWrites *writes = fm_open_table_writes(scan->open);
 		FmBufferEntry own;
@@ -615,7 +315,7 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 			scan->waits = true;
 			return false;
 		}
-		k = take_next_key(scan);
+		k = &scan->keys.keys[take_next(scan)];
 
 		*key = k->key;
 		if (writes != NULL &&
@@ -663,10 +363,10 @@ fm_scan_advance(ForeignScanState *node)
 		return false;
 	if (scan->mode == SCAN_KEYS)
 		return scan->next_key < scan->ahead ||
-			scan->next_key == scan->nkeys || read_ahead(scan);
+			scan->next_key == scan->keys.n || read_ahead(scan);
 	if (scan->range == NULL && scan->mode == SCAN_RANGES &&
-		scan->next_key < scan->nkeys)
-		(void) begin_range(node, scan, take_next_key(scan)->key, NULL);
+		scan->next_key < scan->keys.n)
+		begin_range(scan, &scan->keys.ranges[take_next(scan)]);
 	return scan->range == NULL || fm_range_scan_is_ready(scan->range);
 }
 
@@ -687,7 +387,7 @@ fmIterateForeignScan(ForeignScanState *node)
 	if (scan->mode == SCAN_KEYS)
 		found = next_of_keys(scan, &key, &row);
 	else if (scan->mode == SCAN_RANGES)
-		found = next_of_ranges(node, scan, &key, &row);
+		found = next_of_ranges(scan, &key, &row);
 	if (!found)
 		return slot;
 

@@ -15,11 +15,14 @@
 enum FmScanPrivate
 {
 	FM_SCAN_BACKWARD,			/* one Boolean */
-	FM_SCAN_CONDITIONS,			/* key number and FmConditionKind of each */
+	FM_SCAN_CONDITIONS,			/* FM_SCAN_CONDITION_SIZE numbers of each:
+								 * alternative, key number, FmConditionKind */
 	FM_SCAN_COLUMNS,			/* attnums to decode */
 	FM_SCAN_LOCKING,			/* one Integer, FmScanLocking */
 	FM_SCAN_NPRIVATE
 };
+
+#define FM_SCAN_CONDITION_SIZE 3
 
 typedef enum FmScanLocking
 {
@@ -32,8 +35,5 @@ typedef enum FmScanLocking
 
 /* Whether scans of a relation wait for a store, and may do so beside others. */
 extern bool fm_plan_is_async_capable(const RelOptInfo *rel);
-
-/* Keys, or prefixes of the key, that conditions mean: 1, or a list's length. */
-extern double fm_conditions_lookups(PlannerInfo *root, List *conditions);
 
 #endif							/* FM_SCAN_PLAN_H */

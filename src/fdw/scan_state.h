@@ -15,22 +15,9 @@
 #include "engine/range_scan.h"
 #include "engine/sample.h"
 #include "engine/xact.h"
-#include "fdw/quals.h"
+#include "fdw/scan_keys.h"
 #include "fdw/scan_plan.h"
 #include "fdw/table.h"
-
-/* A condition, ready to be evaluated. */
-typedef struct ScanCondition
-{
-	FmConditionKind kind;
-	int			keyno;
-	ExprState  *value;			/* NULL for tests of NULL */
-	FmKeyInput	input;
-	Oid			element_type;	/* of FM_CONDITION_ANY */
-	int16		element_len;
-	bool		element_byval;
-	char		element_align;
-} ScanCondition;
 
 typedef enum ScanMode
 {
@@ -67,22 +54,16 @@ typedef struct FmScanState
 	uint32		nrequests;		/* asynchronous ones */
 	int64		waits_since_us; /* monotonic; 0: it does not */
 
-	int			nconditions;
-	ScanCondition *conditions;
-	bool		full_key;		/* conditions fix every key column */
-
+	FmKeyConditions *conditions;
 	ScanMode	mode;
-	FmAlloc		key_alloc;
-	FmBuf		key;			/* being encoded */
-	FmLookupKey one_key;
-	FmLookupKey *keys;			/* to look up, or prefixes of ranges */
-	int			nkeys;
-	int			next_key;
+	FmScanKeys	keys;			/* that the conditions mean */
+	int			next_key;		/* of keys, or next range */
 	int			ahead;			/* keys before it have been read ahead */
 	FmRangeScan *range;			/* NULL between ranges */
 	ParallelScan *parallel;		/* NULL: this process reads all pieces */
 	FmKeyRange *pieces;			/* of a parallel scan; NULL until needed */
 	uint32		npieces;
+	const FmKeyRange *piece;	/* that the ranges are read in */
 	FmBufferScan *own;
 
 	MemoryContext context;		/* lives as long as the scan */

@@ -129,7 +129,12 @@ fm_open_table(Relation rel, Oid userid, FmOpenMode mode)
 		fm_check_server_writable(&open->options->store);
 	open->store = fm_open_store(&open->options->store, userid);
 	if (mode == FM_OPEN_PLAN)
+	{
 		manifest = fm_manifest_last_seen(open->store);
+		if (fm_manifest_table(manifest, open->options->table_name) == NULL &&
+			fm_open_table_writes(open) == NULL)
+			manifest = fm_manifest_current(open->store);
+	}
 	else
 		manifest = fm_snapshot_get(open->store, GetActiveSnapshot());
 	open->version = manifest->head->version;
@@ -165,7 +170,7 @@ fm_table_size(FmOpenTable *open, FmTableSize *size)
 		for (i = 0; i < level->nruns; i++)
 		{
 			size->rows += (double) level->runs[i].rows -
-				(l == 0 ? 0 : (double) level->runs[i].tombstones);
+				(double) level->runs[i].tombstones;
 			size->blocks += level->runs[i].nblocks;
 			size->bytes += level->runs[i].size;
 		}

@@ -56,7 +56,8 @@ extern void fm_close_table(FmOpenTable *open);
 /* What HEAD tells of a table's size. */
 typedef struct FmTableSize
 {
-	double		rows;			/* shadowed versions included */
+	double		rows;			/* versions that updates shadow included, rows
+								 * that were deleted not */
 	double		blocks;			/* data blocks */
 	double		runs;			/* that a key can be in */
 	double		bytes;			/* stored */

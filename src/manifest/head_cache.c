@@ -32,6 +32,7 @@ typedef struct HeadEntry
 	FmHeadTag  *tag;
 	bool		tag_is_of_last; /* else the tag is of no use */
 	FmManifest *last;
+	bool		outdated;		/* last is, too much so for planning */
 	bool		used;			/* in this transaction */
 	FmSeenHead *seen;			/* of the store that was read last, or NULL */
 	bool		accepting;		/* a HEAD that has gone back is taken */
@@ -264,6 +265,7 @@ read_head(HeadEntry *entry, FmPendingHead *started, bool *asked)
 	FmManifest *manifest = NULL;
 	FmSlice		bytes = {NULL, 0};
 
+	entry->outdated = false;
 	*asked = true;
 	drop_stale_tag(entry);
 	switch (store->ops->read_head(store, &entry->tag, started, &bytes))
@@ -406,11 +408,17 @@ fm_manifest_last_seen(FmStore *store)
 	HeadEntry  *entry = find_entry(store);
 
 	if (store->ops->is_near || entry->last == NULL ||
-		!entry->last->exists)
+		!entry->last->exists || entry->outdated)
 		return fm_manifest_current(store);
 	fm_manifest_retain(entry->last);
 	fm_manifest_release_with(entry->last, CurrentMemoryContext);
 	return entry->last;
+}
+
+void
+fm_manifest_outdate_last_seen(FmStore *store)
+{
+	find_entry(store)->outdated = true;
 }
 
 /* Loads the pages of a level. */

@@ -41,6 +41,9 @@ extern FmManifest *fm_manifest_current(FmStore *store);
  */
 extern FmManifest *fm_manifest_last_seen(FmStore *store);
 
+/* The next plan reads HEAD, however much that costs. */
+extern void fm_manifest_outdate_last_seen(FmStore *store);
+
 /*
  * A table with all its pages loaded: every levels[].runs is complete.  NULL
  * if HEAD has no such table.  Lives as long as the manifest.  Damaged or

@@ -455,10 +455,46 @@ sub equal
 sub condition
 {
 	my ($self) = @_;
+	my $kind = Types::irand(0, 19);
+
+	return $self->conjunction if $kind > 4;
+	return join ' OR ', map { '(' . $self->conjunction . ')' }
+	  0 .. Types::irand(1, 3)
+	  if $kind < 3;
+	return '(' . join(' OR ', $self->conjunction, $self->conjunction) . ') AND '
+	  . $self->conjunction
+	  if $kind == 3;
+	return $self->row_condition;
+}
+
+# "(a, b) > (1, 2)", "(a, b) IN ((1, 2), (3, 4))"
+sub row_condition
+{
+	my ($self) = @_;
+	my @keys = @{ $self->{keys} };
+	my $last = Types::irand(0, $#keys);
+	my $columns = join ', ', map { $_->{name} } @keys[ 0 .. $last ];
+	my $row = sub {
+		return '(' . join(', ', map { literal($self->key_value($_)) }
+			@keys[ 0 .. $last ]) . ')';
+	};
+
+	return "($columns) IN (" . join(', ', map { $row->() }
+		0 .. Types::irand(0, 4)) . ')'
+	  if Types::irand(0, 1);
+	return "($columns) " . Types::pick('<', '<=', '>', '>=') . ' ' . $row->();
+}
+
+sub conjunction
+{
+	my ($self) = @_;
 	my @keys = @{ $self->{keys} };
 	my $prefix = Types::irand(0, $#keys);
-	my @parts = $prefix ? $self->equal(map { $self->key_value($_) }
-		@keys[ 0 .. $prefix - 1 ]) : ();
+	my @parts = map {
+		Types::irand(0, 3)
+		  ? $self->equal($self->key_value($_))
+		  : $self->column_condition($_)
+	} @keys[ 0 .. $prefix - 1 ];
 	my $kind = Types::irand(0, 9);
 
 	return $self->equal($self->random_key) if $kind < 3;
@@ -499,7 +535,11 @@ sub column_condition
 		return "$name " . Types::pick('=', '<', '>=') . ' '
 		  . quote($value->[1]) . '::' . Types::pick(@{ $type->{cross} });
 	}
-	return "$name BETWEEN " . literal($self->key_value($key)) . ' AND '
+	return "$name LIKE " . quote(substr($self->key_value($key)->[1] // '', 0,
+			Types::irand(0, 3)) . Types::pick('', '%', '%', '_%'))
+	  if $kind == 6 && $key->{type} =~ /^(text|varchar|char\()/
+	  && Types::irand(0, 1);
+	return "$name BETWEEN " . Types::pick('', 'SYMMETRIC ') . literal($self->key_value($key)) . ' AND '
 	  . literal($self->key_value($key))
 	  if $kind == 6;
 	return "$name " . Types::pick('<', '<=', '>', '>=', '=') . ' '
@@ -838,10 +878,18 @@ sub do_join
 	my @names = map { $_->{name} } @{ $self->{keys} };
 	my $n = Types::irand(1, scalar @names);
 	my $on = join ' AND ', map { "t.$_ = p.$_" } @names[ 0 .. $n - 1 ];
+
+	$on = join ' AND ', ($n > 1 ? "t.$names[0] = p.$names[0]" : ()),
+	  Types::pick(
+		"t.$names[$n - 1] " . Types::pick('<', '>=') . " p.$names[$n - 1]",
+		"t.$names[$n - 1] = ANY (ARRAY[p.$names[$n - 1], p.$names[$n - 1]])",
+		"(t.$names[$n - 1] = p.$names[$n - 1] OR t.$names[$n - 1] IS NULL AND p.id < 3)")
+	  if Types::irand(0, 4) == 0;
 	my $kind = Types::irand(0, 7);
 
 	return $self->statement("SELECT p.id, t.* FROM probe p "
-		  . Types::pick('JOIN', 'LEFT JOIN', 'FULL JOIN') . " t ON $on")
+		  . Types::pick('JOIN', 'LEFT JOIN', $on =~ / [<>]|ANY| OR / ? () : 'FULL JOIN')
+		  . " t ON $on")
 	  if $kind < 2;
 	return $self->statement('SELECT * FROM probe p WHERE '
 		  . Types::pick('', 'NOT ') . "EXISTS (SELECT FROM t WHERE $on)")

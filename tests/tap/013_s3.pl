@@ -84,6 +84,24 @@ $session->run("CREATE FOREIGN TABLE t (k int NOT NULL, v text) SERVER s OPTIONS 
 is($session->sqlstate('SELECT * FROM t'), '42P01', 'a store that is not there yet');
 $session->run("INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 100000) g");
 $session->run('SELECT fusio_manifest_cache_reset()');
+
+# plans know the new table, and what of it is cached
+sub join_of
+{
+	my $rows = shift;
+
+	return $session->value('EXPLAIN (FORMAT json) SELECT count(v) '
+		  . "FROM generate_series(1, $rows) g JOIN t ON k = g * 9") =~
+	  /"(Nested Loop|Hash Join|Merge Join)"/ ? $1 : 'none';
+}
+like($session->value('EXPLAIN (FORMAT json) SELECT * FROM t'),
+	qr/"Plan Rows": 100000\b/, 'the size of a table that was just loaded');
+is(join_of(2), 'Nested Loop', 'two look-ups rather than a scan');
+isnt(join_of(5000), 'Nested Loop',
+	'a scan rather than the round trips of many look-ups');
+$session->value('SELECT count(v) FROM t');
+is(join_of(5000), 'Nested Loop', 'many look-ups in the cache');
+$session->run('SELECT fusio_manifest_cache_reset()');
 $proxy->plan;
 is($session->value('SELECT v FROM t WHERE k = 77'),
 	$session->value('SELECT md5(77::text)'), 'a row');

@@ -52,7 +52,10 @@ for my $plan ('enable_nestloop', 'enable_hashjoin')
 		'SELECT t.link, x.v FROM t JOIN %s x ON x.k = t.link FOR UPDATE OF t',
 		'UPDATE t SET note = x.v FROM %s x WHERE x.k = t.link RETURNING t.link, t.note',
 		"DELETE FROM t USING %s x WHERE x.k = t.link AND x.v = 'v1' RETURNING t.link",
-		'SELECT t.link, x.v FROM t LEFT JOIN %s x ON x.k = t.link AND x.k < 50 FOR UPDATE OF t')
+		'SELECT t.link, x.v FROM t LEFT JOIN %s x ON x.k = t.link AND x.k < 50 FOR UPDATE OF t',
+		'SELECT t.link, x.v FROM t JOIN %s x ON x.k = t.link OR x.k = 50 - t.link FOR UPDATE OF t',
+		'SELECT t.link, x.v FROM t JOIN %s x ON x.k = ANY (ARRAY[t.link, 7]) FOR UPDATE OF t',
+		"SELECT t.link, x.v FROM t JOIN %s x ON x.k BETWEEN t.link - 1 AND t.link AND x.v LIKE 'v%%' FOR UPDATE OF t")
 	{
 		my %rows;
 

@@ -135,7 +135,12 @@ FROM (VALUES ('0.5'::float8, '0.5'::float4), ('NaN', 'NaN'), ('Infinity', 'Infin
 	('1e-300', '0'), ('-1e-300', '-1e-45')) x(v, f),
 	fm_test_key_input('float4', v) i;
 SELECT (fm_test_key_input('float8', 0.1::float4)).key = fm_test_key(0.1::float4::float8) AS key;
-SELECT * FROM fm_test_key_input('date', timestamp '2000-01-01');
+SELECT v, i.* FROM unnest('{2000-01-01,1999-12-31 23:59:59.999999,-infinity,infinity}'::timestamp[]) v,
+	fm_test_key_input('date', v) i;
+SELECT v, (fm_test_key_input('timestamp', v)).match FROM unnest('{2000-01-01,294276-12-31,294277-01-01,infinity,4714-11-24 BC}'::date[]) v;
+SELECT (fm_test_key_input('timestamp', date '1999-12-31')).key = fm_test_key(timestamp '1999-12-31') AS key;
+SELECT (fm_test_key_input('text', name 'abc')).key = fm_test_key(text 'abc') AS key;
+SELECT * FROM fm_test_key_input('date', timestamptz '2000-01-01');
 SELECT * FROM fm_test_key_input('int4', 1::numeric);
 
 -- What cannot be a key.
