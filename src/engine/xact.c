@@ -138,7 +138,8 @@ find_reads(FmStore *store, const char *name)
 
 /*
  * Nothing is forgotten when a subtransaction aborts: what it has read may
- * have decided what came after.
+ * have decided what came after.  So it is with a READ ONLY one, after which
+ * the transaction may write.
  */
 FmReadSet *
 fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
@@ -148,8 +149,8 @@ fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
 	FmReadSet  *set;
 	TableReads *reads;
 
-	if (!IsolationIsSerializable() || XactReadOnly || IsParallelWorker() ||
-		table->id == 0)
+	if (!IsolationIsSerializable() || IsParallelWorker() || table->id == 0 ||
+		(XactReadOnly && GetCurrentTransactionNestLevel() == 1))
 		return NULL;
 	state = get_state();
 	set = find_reads(store, name);
