@@ -50,7 +50,8 @@ struct FmSchemaState
 /* What a SERIALIZABLE transaction has read of a table. */
 typedef struct TableReads
 {
-	FmStore    *store;
+	FmStore    *store;			/* not the only way to its store */
+	FmId		store_id;
 	char	   *name;
 	uint64		table_id;
 	uint64		version;		/* that was read */
@@ -158,6 +159,8 @@ fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
 		return set;
 	reads = MemoryContextAllocZero(state->context, sizeof(TableReads));
 	reads->store = store;
+	reads->store_id = fm_snapshot_get(store,
+									  GetActiveSnapshot())->head->store_id;
 	reads->name = MemoryContextStrdup(state->context, name);
 	reads->table_id = table->id;
 	reads->version = version;
@@ -492,7 +495,7 @@ add_reads(XactState *state, FmCommitRequest *request)
 		FmTableWrites *writes = fm_xact_find(reads->store, reads->name);
 		FmTableCommit *commit;
 
-		if (reads->store != state->store || writes != NULL)
+		if (!fm_id_eq(&reads->store_id, &state->store_id) || writes != NULL)
 			continue;
 		commit = &request->tables[request->ntables++];
 		memset(commit, 0, sizeof(*commit));

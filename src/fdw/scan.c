@@ -93,6 +93,7 @@ typedef struct FmScanState
 	FmKeyRange *pieces;			/* of a parallel scan; NULL until needed */
 	uint32		npieces;
 	FmBufferScan *own;
+	FmReadProgress *read;		/* SERIALIZABLE: what of the range was read */
 
 	MemoryContext context;		/* lives as long as the scan */
 	MemoryContext rescan_context;	/* lives until the next rescan */
@@ -208,9 +209,15 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 		open_scan(node, scan);
 }
 
+/* Ends a range; complete: all of it was read. */
 static void
-end_range(FmScanState *scan)
+end_range(FmScanState *scan, bool complete)
 {
+	if (scan->read != NULL)
+	{
+		fm_read_progress_end(scan->read, complete);
+		scan->read = NULL;
+	}
 	if (scan->range != NULL)
 	{
 		fm_range_scan_end(scan->range);
@@ -227,7 +234,7 @@ end_range(FmScanState *scan)
 static void
 reset_scan(FmScanState *scan)
 {
-	end_range(scan);
+	end_range(scan, false);
 	scan->mode = SCAN_NOT_STARTED;
 }
 
@@ -508,7 +515,8 @@ begin_range(ForeignScanState *node, FmScanState *scan, FmSlice prefix,
 	if (possible)
 	{
 		if (reads != NULL)
-			fm_read_set_add_range(reads, lower, upper);
+			scan->read = fm_read_set_begin(reads, lower, upper,
+										   scan->backward);
 		if (writes != NULL)
 		{
 			scan->own = fm_buffer_scan_begin(writes->buffer, lower, upper,
@@ -610,8 +618,12 @@ next_of_ranges(ForeignScanState *node, FmScanState *scan, FmSlice *key,
 		if (scan->range != NULL)
 		{
 			if (fm_range_scan_next(scan->range, key, row))
+			{
+				if (scan->read != NULL)
+					fm_read_progress_reach(scan->read, *key);
 				return true;
-			end_range(scan);
+			}
+			end_range(scan, true);
 		}
 		if (scan->parallel != NULL)
 		{

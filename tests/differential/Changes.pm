@@ -3,7 +3,7 @@
 # Changes
 #	  Statements of a round that change more than "t" in one go: a second
 #	  table of the same store, "u"; one whose inserts replace or skip, "m";
-#	  views, MERGE, moves between partitions, loops of PL/pgSQL, COPY's
+#	  one that triggers write, "counts"; views, MERGE, moves between partitions, loops of PL/pgSQL, COPY's
 #	  options.
 #
 # "u" and "m" have the columns that "t" began with.
@@ -22,7 +22,7 @@ sub more_tables
 	my ($self, $definition, $key, $options) = @_;
 	my $unique = "UNIQUE NULLS NOT DISTINCT ($key)";
 
-	return join '', map {
+	return join('', map {
 		my ($name, $more) = @$_;
 
 		$options
@@ -30,7 +30,12 @@ sub more_tables
 		  . "SERVER fs OPTIONS ($options$more);\n"
 		  . "SELECT fusio_manifest_create_table('$name');\n"
 		  : "CREATE TABLE $name ($definition,\n$unique);\n";
-	} [ 'u', '' ], [ 'm', ", insert_mode '$self->{insert_mode}'" ];
+	} [ 'u', '' ], [ 'm', ", insert_mode '$self->{insert_mode}'" ])
+	  . ($options
+		? "CREATE FOREIGN TABLE counts (id int, n int) SERVER fs "
+		  . "OPTIONS (key 'id');\n"
+		  . "SELECT fusio_manifest_create_table('counts');\n"
+		: "CREATE TABLE counts (id int UNIQUE NULLS NOT DISTINCT, n int);\n");
 }
 
 sub make_more
@@ -44,31 +49,32 @@ sub make_more
 	return;
 }
 
-# Triggers that change another table of the store, and those of statements.
+# Triggers that change another table of the store, in whatever order they see
+# the rows, and those of statements.
 sub make_triggers_on_more
 {
 	my ($self) = @_;
 
 	$self->statement(<<'SQL');
-CREATE FUNCTION change_u() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_rows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF TG_LEVEL = 'STATEMENT' THEN
-		INSERT INTO trace SELECT concat_ws(' ', TG_WHEN, TG_OP, count(*))
-			FROM u;
+		INSERT INTO trace SELECT concat_ws(' ', TG_WHEN, TG_OP, count(*),
+			sum(n)) FROM counts;
 		RETURN NULL;
-	ELSIF NEW.n % 5 = 2 THEN
-		UPDATE u SET n = n + 1 WHERE n % 10 = NEW.n % 10;
-	ELSIF NEW.n % 5 = 3 THEN
-		DELETE FROM u WHERE n = NEW.n;
+	END IF;
+	UPDATE counts SET n = n + 1 WHERE id = NEW.n % 9;
+	IF NOT FOUND THEN
+		INSERT INTO counts VALUES (NEW.n % 9, 1);
 	END IF;
 	RETURN NEW;
 END $$
 SQL
 	$self->statement('CREATE TRIGGER c '
 		  . Types::pick('BEFORE', 'AFTER')
-		  . ' INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION change_u()');
+		  . ' INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION count_rows()');
 	$self->statement("CREATE TRIGGER d_$_ $_ INSERT OR UPDATE OR DELETE ON t "
-		  . 'EXECUTE FUNCTION change_u()')
+		  . 'EXECUTE FUNCTION count_rows()')
 	  for 'BEFORE', 'AFTER';
 	return;
 }
@@ -320,7 +326,7 @@ sub check_more
 {
 	my ($self) = @_;
 
-	$self->statement("SELECT * FROM $_") for 'u', 'm';
+	$self->statement("SELECT * FROM $_") for 'u', 'm', 'counts';
 	return;
 }
 
