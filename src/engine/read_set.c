@@ -12,11 +12,13 @@
  */
 #include "postgres.h"
 
+#include "lib/ilist.h"
 #include "utils/memutils.h"
 
 #include "engine/lookup.h"
 #include "engine/read_set.h"
 #include "engine/run_scan.h"
+#include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
 #define MAX_KEYS 10000
@@ -46,16 +48,32 @@ typedef struct ReadRange
 	FmSlice		upper;			/* exclusive; empty: unbounded */
 } ReadRange;
 
+/* A scan that has not ended, or was left by an error. */
+struct FmReadProgress
+{
+	FmReadSet  *set;
+	ReadRange	all;
+	bool		backward;
+	bool		begun;			/* it has come to a key */
+	FmAlloc		alloc;
+	FmBuf		reached;		/* that key; forward: the string after it */
+	dlist_node	node;
+};
+
 struct FmReadSet
 {
 	FmStore    *store;
 	MemoryContext context;
+	MemoryContext key_context;	/* of the keys' bytes */
 	fm_read_keys_hash *keys;
 	FmSlice		least;			/* of the keys */
 	FmSlice		greatest;
+	dlist_head	open;			/* FmReadProgress */
 	int			nranges;
 	ReadRange	ranges[MAX_RANGES];
 };
+
+static const FmSlice no_bound = {NULL, 0};
 
 FmReadSet *
 fm_read_set_create(MemoryContext parent, FmStore *store)
@@ -67,18 +85,30 @@ fm_read_set_create(MemoryContext parent, FmStore *store)
 
 	set->store = store;
 	set->context = context;
+	set->key_context = AllocSetContextCreate(context,
+											 "fusio_manifest read keys",
+											 ALLOCSET_SMALL_SIZES);
+	dlist_init(&set->open);
 	set->keys = fm_read_keys_create(context, 64, NULL);
 	return set;
 }
 
+/* A copy; never NULL, so that it can be freed. */
 static FmSlice
-keep(FmReadSet *set, FmSlice s, size_t extra)
+keep(MemoryContext context, FmSlice s)
 {
-	uint8	   *copy = MemoryContextAllocZero(set->context, s.len + extra + 1);
+	uint8	   *copy = MemoryContextAlloc(context, s.len + 1);
 
 	if (s.len > 0)
 		memcpy(copy, s.data, s.len);
-	return fm_slice(copy, s.len + extra);
+	return fm_slice(copy, s.len);
+}
+
+static void
+free_range(ReadRange *range)
+{
+	pfree(unconstify(uint8 *, range->lower.data));
+	pfree(unconstify(uint8 *, range->upper.data));
 }
 
 static bool
@@ -92,22 +122,30 @@ reaches(FmSlice upper, FmSlice other)
 static void
 coarsen_ranges(FmReadSet *set)
 {
-	ReadRange	hull = set->ranges[0];
+	ReadRange  *hull = &set->ranges[0];
+	ReadRange	other;
 	int			i;
 
 	for (i = 1; i < set->nranges; i++)
 	{
-		if (fm_slice_cmp(set->ranges[i].lower, hull.lower) < 0)
-			hull.lower = set->ranges[i].lower;
-		if (reaches(set->ranges[i].upper, hull.upper))
-			hull.upper = set->ranges[i].upper;
+		other = set->ranges[i];
+		if (fm_slice_cmp(other.lower, hull->lower) < 0)
+		{
+			set->ranges[i].lower = hull->lower;
+			hull->lower = other.lower;
+		}
+		if (reaches(other.upper, hull->upper))
+		{
+			set->ranges[i].upper = hull->upper;
+			hull->upper = other.upper;
+		}
+		free_range(&set->ranges[i]);
 	}
-	set->ranges[0] = hull;
 	set->nranges = 1;
 }
 
-void
-fm_read_set_add_range(FmReadSet *set, FmSlice lower, FmSlice upper)
+static void
+add_range(FmReadSet *set, FmSlice lower, FmSlice upper)
 {
 	int			i;
 
@@ -119,9 +157,63 @@ fm_read_set_add_range(FmReadSet *set, FmSlice lower, FmSlice upper)
 	}
 	if (set->nranges == MAX_RANGES)
 		coarsen_ranges(set);
-	set->ranges[set->nranges].lower = keep(set, lower, 0);
-	set->ranges[set->nranges].upper = keep(set, upper, 0);
+	set->ranges[set->nranges].lower = keep(set->context, lower);
+	set->ranges[set->nranges].upper = keep(set->context, upper);
 	set->nranges++;
+}
+
+FmReadProgress *
+fm_read_set_begin(FmReadSet *set, FmSlice lower, FmSlice upper,
+				  bool backward)
+{
+	FmReadProgress *range = MemoryContextAllocZero(set->context,
+												   sizeof(FmReadProgress));
+
+	range->set = set;
+	range->all.lower = keep(set->context, lower);
+	range->all.upper = keep(set->context, upper);
+	range->backward = backward;
+	range->alloc = fm_palloc_alloc(set->context);
+	fm_buf_init(&range->reached, &range->alloc);
+	dlist_push_tail(&set->open, &range->node);
+	return range;
+}
+
+void
+fm_read_progress_reach(FmReadProgress *range, FmSlice key)
+{
+	fm_buf_reset(&range->reached);
+	fm_buf_put_slice(&range->reached, key);
+	if (!range->backward)
+		fm_buf_put_u8(&range->reached, 0);
+	fm_check_status(range->reached.failed ? FM_NO_MEMORY : FM_OK, "key");
+	range->begun = true;
+}
+
+/* What of a scan's range was read, if it ends where it is. */
+static ReadRange
+part_read(const FmReadProgress *range)
+{
+	ReadRange	part = range->all;
+
+	if (range->backward)
+		part.lower = fm_buf_slice(&range->reached);
+	else
+		part.upper = fm_buf_slice(&range->reached);
+	return part;
+}
+
+void
+fm_read_progress_end(FmReadProgress *range, bool complete)
+{
+	ReadRange	part = complete ? range->all : part_read(range);
+
+	if (complete || range->begun)
+		add_range(range->set, part.lower, part.upper);
+	dlist_delete(&range->node);
+	free_range(&range->all);
+	fm_buf_free(&range->reached);
+	pfree(range);
 }
 
 void
@@ -135,11 +227,15 @@ fm_read_set_add_key(FmReadSet *set, FmSlice key, uint64 hash)
 		return;
 	if (set->keys->members == MAX_KEYS)
 	{
-		/* The first string after the greatest key is that and a zero. */
-		fm_read_set_add_range(set, set->least, keep(set, set->greatest, 1));
+		FmReadProgress *all = fm_read_set_begin(set, set->least, no_bound,
+												false);
+
+		fm_read_progress_reach(all, set->greatest);
+		fm_read_progress_end(all, false);
 		fm_read_keys_reset(set->keys);
+		MemoryContextReset(set->key_context);
 	}
-	key = keep(set, key, 0);
+	key = keep(set->key_context, key);
 	if (set->keys->members == 0 || fm_slice_cmp(key, set->least) < 0)
 		set->least = key;
 	if (set->keys->members == 0 || fm_slice_cmp(key, set->greatest) > 0)
@@ -200,6 +296,7 @@ fm_read_set_conflicts(void *arg, const FmRunDesc *run, uint64 version)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FmStats		stats;
 	FmFetch		fetch;
+	dlist_iter	iter;
 	bool		found = false;
 	int			i;
 
@@ -210,6 +307,14 @@ fm_read_set_conflicts(void *arg, const FmRunDesc *run, uint64 version)
 	fetch.version = version;
 	for (i = 0; i < set->nranges && !found; i++)
 		found = range_conflicts(&fetch, &set->ranges[i], run);
+	dlist_foreach(iter, &set->open)
+	{
+		FmReadProgress *range = dlist_container(FmReadProgress, node, iter.cur);
+		ReadRange	part = part_read(range);
+
+		found = found ||
+			(range->begun && range_conflicts(&fetch, &part, run));
+	}
 	found = found || keys_conflict(&fetch, set, run);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -52,7 +52,8 @@ struct FmSchemaState
 /* What a SERIALIZABLE transaction has read of a table. */
 typedef struct TableReads
 {
-	FmStore    *store;
+	FmStore    *store;			/* not the only way to its store */
+	FmId		store_id;
 	char	   *name;
 	uint64		table_id;
 	uint64		version;		/* that was read */
@@ -141,7 +142,8 @@ find_reads(FmStore *store, const char *name)
 
 /*
  * Nothing is forgotten when a subtransaction aborts: what it has read may
- * have decided what came after.
+ * have decided what came after.  So it is with a READ ONLY one, after which
+ * the transaction may write.
  */
 FmReadSet *
 fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
@@ -151,8 +153,8 @@ fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
 	FmReadSet  *set;
 	TableReads *reads;
 
-	if (!IsolationIsSerializable() || XactReadOnly || IsParallelWorker() ||
-		table->id == 0)
+	if (!IsolationIsSerializable() || IsParallelWorker() || table->id == 0 ||
+		(XactReadOnly && GetCurrentTransactionNestLevel() == 1))
 		return NULL;
 	state = get_state();
 	set = find_reads(store, name);
@@ -160,6 +162,8 @@ fm_xact_read_set(FmStore *store, const char *name, const FmTable *table,
 		return set;
 	reads = MemoryContextAllocZero(state->context, sizeof(TableReads));
 	reads->store = store;
+	reads->store_id = fm_snapshot_get(store,
+									  GetActiveSnapshot())->head->store_id;
 	reads->name = MemoryContextStrdup(state->context, name);
 	reads->table_id = table->id;
 	reads->version = version;
@@ -499,7 +503,7 @@ add_reads(XactState *state, FmCommitRequest *request)
 		FmTableWrites *writes = fm_xact_find(reads->store, reads->name);
 		FmTableCommit *commit;
 
-		if (reads->store != state->store || writes != NULL)
+		if (!fm_id_eq(&reads->store_id, &state->store_id) || writes != NULL)
 			continue;
 		commit = &request->tables[request->ntables++];
 		memset(commit, 0, sizeof(*commit));

@@ -409,11 +409,12 @@ key_exists(ModifyState *state, FmSlice key, uint64 hash)
 }
 
 /*
- * A row is left out because of one that is there: that was read.  Keys that
- * are written are checked by the commit anyway.
+ * A row is left out because of one that is there, or refused, which a
+ * function may catch: that was read.  Keys that are written are checked by
+ * the commit anyway.
  */
 static void
-note_skipped(ModifyState *state, FmSlice key, uint64 hash)
+note_read(ModifyState *state, FmSlice key, uint64 hash)
 {
 	FmReadSet  *reads = fm_open_table_reads(state->open);
 
@@ -468,8 +469,10 @@ errdetail_key(ModifyState *state, TupleTableSlot *slot)
 }
 
 static void
-raise_duplicate(ModifyState *state, TupleTableSlot *slot)
+raise_duplicate(ModifyState *state, TupleTableSlot *slot, FmSlice key,
+				uint64 hash)
 {
+	note_read(state, key, hash);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
@@ -487,17 +490,19 @@ run_checks(ModifyState *state)
 	if (state->checks == NULL || state->open == NULL)
 		return;
 	found = fm_key_checks_run(state->checks, get_lookup(state));
-	if (found != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
-						RelationGetRelationName(state->rel)),
-				 pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
-								   ACL_SELECT) != ACLCHECK_OK ? 0 :
-				 errdetail("Key (%s)=(%s) already exists.",
-						   key_names(state),
-						   fm_key_to_text(state->open->codec, found->key)),
-				 errtable(state->rel)));
+	if (found == NULL)
+		return;
+	note_read(state, found->key, found->hash);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
+					RelationGetRelationName(state->rel)),
+			 pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
+							   ACL_SELECT) != ACLCHECK_OK ? 0 :
+			 errdetail("Key (%s)=(%s) already exists.",
+					   key_names(state),
+					   fm_key_to_text(state->open->codec, found->key)),
+			 errtable(state->rel)));
 }
 
 const FmStats *
@@ -595,10 +600,10 @@ fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	{
 		if (state->on_conflict == CONFLICT_SKIPS)
 		{
-			note_skipped(state, key, hash);
+			note_read(state, key, hash);
 			return NULL;
 		}
-		raise_duplicate(state, slot);
+		raise_duplicate(state, slot, key, hash);
 	}
 	put_row(state, key, hash, slot, no_row,
 			state->on_conflict == CONFLICT_REPLACES);
@@ -687,11 +692,11 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 				exists = rows[i].in_run;
 			if (exists && state->on_conflict == CONFLICT_SKIPS)
 			{
-				note_skipped(state, rows[i].key, rows[i].hash);
+				note_read(state, rows[i].key, rows[i].hash);
 				continue;
 			}
 			if (exists)
-				raise_duplicate(state, slots[i]);
+				raise_duplicate(state, slots[i], rows[i].key, rows[i].hash);
 		}
 		put_row(state, rows[i].key, rows[i].hash, slots[i], no_row,
 				state->on_conflict == CONFLICT_REPLACES);
@@ -806,7 +811,7 @@ fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	if (!fm_slice_eq(key, fm_buf_slice(&state->old_key)))
 	{
 		if (key_exists(state, key, hash))
-			raise_duplicate(state, slot);
+			raise_duplicate(state, slot, key, hash);
 		put_tombstone(state, old_hash);
 	}
 	put_row(state, key, hash, slot, old_row, false);

@@ -94,9 +94,15 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 		open_scan(node, scan);
 }
 
+/* Ends a range; complete: all of it was read. */
 static void
-end_range(FmScanState *scan)
+end_range(FmScanState *scan, bool complete)
 {
+	if (scan->read != NULL)
+	{
+		fm_read_progress_end(scan->read, complete);
+		scan->read = NULL;
+	}
 	if (scan->range != NULL)
 	{
 		fm_range_scan_end(scan->range);
@@ -113,7 +119,7 @@ end_range(FmScanState *scan)
 static void
 reset_scan(FmScanState *scan)
 {
-	end_range(scan);
+	end_range(scan, false);
 	if (scan->lookup != NULL)
 		fm_lookup_give_up(scan->lookup);
 	scan->piece = NULL;
@@ -148,7 +154,8 @@ begin_range(FmScanState *scan, const FmKeyRange *range)
 	if (scan->piece == NULL || clip_range(scan->piece, &lower, &upper))
 	{
 		if (reads != NULL)
-			fm_read_set_add_range(reads, lower, upper);
+			scan->read = fm_read_set_begin(reads, lower, upper,
+										   scan->backward);
 		if (writes != NULL)
 		{
 			scan->own = fm_buffer_scan_begin(writes->buffer, lower, upper,
@@ -265,10 +272,14 @@ next_of_ranges(FmScanState *scan, FmSlice *key, FmSlice *row)
 		if (scan->range != NULL)
 		{
 			if (next_of_range(scan, key, row))
+			{
+				if (scan->read != NULL)
+					fm_read_progress_reach(scan->read, *key);
 				return true;
+			}
 			if (scan->waits)
 				return false;
-			end_range(scan);
+			end_range(scan, true);
 		}
 		if (scan->parallel != NULL &&
 			(scan->piece == NULL || scan->next_key == scan->keys.n))

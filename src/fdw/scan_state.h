@@ -65,6 +65,7 @@ typedef struct FmScanState
 	uint32		npieces;
 	const FmKeyRange *piece;	/* that the ranges are read in */
 	FmBufferScan *own;
+	FmReadProgress *read;		/* SERIALIZABLE: what of the range was read */
 
 	MemoryContext context;		/* lives as long as the scan */
 	MemoryContext rescan_context;	/* lives until the next rescan */

@@ -211,6 +211,15 @@ CREATE DOMAIN posint AS int CHECK (VALUE > 0);
 CREATE TYPE pair AS (a int, b text);
 SQL
 
+sub quote
+{
+	my ($text) = @_;
+
+	return 'NULL' unless defined $text;
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
 sub pick { return $_[ int rand @_ ]; }
 
 sub irand
