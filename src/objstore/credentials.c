@@ -85,17 +85,16 @@ read_file(const char *path)
 }
 
 static char *
-trim(char *text)
+trim(char *line)
 {
 	size_t		len;
 
-	while (*text == ' ' || *text == '\t')
-		text	  ++;
-
-	len = strlen(text);
-	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
-		text[	  --len] = '\0';
-	return text;
+	while (*line == ' ' || *line == '\t')
+		line++;
+	len = strlen(line);
+	while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
+		line[--len] = '\0';
+	return line;
 }
 
 /* ---- environment ---- */
@@ -172,21 +171,19 @@ read_profile(const FmStoreOptions *options, FmCredentials *result)
 	char	   *config = home_file("AWS_CONFIG_FILE", "config");
 	char	   *shared = home_file("AWS_SHARED_CREDENTIALS_FILE",
 								   "credentials");
-	char	   *text;
+	char	   *lines;
 
 	if (profile == NULL)
 		profile = "default";
-	text = config != NULL ? read_file(config) : NULL;
-
-	if (text !=NULL)
-		read_section(text, strcmp(profile, "default") == 0 ? profile :
+	lines = config != NULL ? read_file(config) : NULL;
+	if (lines != NULL)
+		read_section(lines, strcmp(profile, "default") == 0 ? profile :
 					 psprintf("profile %s", profile), result);
 
 	/* What the credentials file says goes before the configuration. */
-	text = shared != NULL ? read_file(shared) : NULL;
-
-	if (text !=NULL)
-		read_section(text, profile, result);
+	lines = shared != NULL ? read_file(shared) : NULL;
+	if (lines != NULL)
+		read_section(lines, profile, result);
 	result->source = psprintf("profile \"%s\"", profile);
 	if (result->access_key_id == NULL || result->secret_access_key == NULL)
 		raise_none(options,

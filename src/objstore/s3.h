@@ -81,7 +81,7 @@ typedef struct FmS3Request
 
 	/* An answer that is no success, from its body or else its status. */
 	char		code[64];		/* "NoSuchKey" */
-	char text[	256];
+	char		message[256];
 	int			retries;
 } FmS3Request;
 

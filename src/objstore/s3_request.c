@@ -226,20 +226,18 @@ static void
 note_error(FmS3Request *request)
 {
 	FmHttpRequest *http = &request->http;
-	char	   *text;
+	char	   *found;
 
 	request->code[0] = '\0';
-	request->text[0] = '\0';
+	request->message[0] = '\0';
 	if (http->outcome != FM_HTTP_ANSWERED || http->error_size == 0)
 		return;
-	text = fm_s3_xml_text(http->error_body, "Code");
-
-	if (text !=NULL)
-		strlcpy(request->code, text, sizeof(request->code));
-	text = fm_s3_xml_text(http->error_body, "Message");
-
-	if (text !=NULL)
-		strlcpy(request->text, text, sizeof(request->text));
+	found = fm_s3_xml_text(http->error_body, "Code");
+	if (found != NULL)
+		strlcpy(request->code, found, sizeof(request->code));
+	found = fm_s3_xml_text(http->error_body, "Message");
+	if (found != NULL)
+		strlcpy(request->message, found, sizeof(request->message));
 }
 
 /* The region that an answer names, NULL if none; palloc'd or the request's. */
@@ -780,7 +778,7 @@ fm_s3_raise(FmS3Store *store, const FmS3Request *request, const char *what)
 					request->code[0] != '\0' ? " " : "", request->code,
 					store->base.options.servername),
 			 errdetail("%s%sMethod %s, object \"%s\", region \"%s\", credentials: %s.",
-					   request->text, request->text[0] != '\0' ? " " : "",
+					   request->message, request->message[0] != '\0' ? " " : "",
 					   request->method,
 					   request->name != NULL ? request->name : "",
 					   store->region, source),

@@ -221,10 +221,10 @@ same_options(const FmStoreOptions *a, const FmStoreOptions *b)
 }
 
 static void
-copy_text(FmStore *store, const char **text)
+copy_text(FmStore *store, const char **option)
 {
-	if (*text !=NULL)
-		*text = MemoryContextStrdup(store->context, *text);
+	if (*option != NULL)
+		*option = MemoryContextStrdup(store->context, *option);
 }
 
 /*
