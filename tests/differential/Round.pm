@@ -548,7 +548,7 @@ sub column_condition
 		return "$name " . Types::pick('=', '<', '>=') . ' '
 		  . Types::quote($value->[1]) . '::' . Types::pick(@{ $type->{cross} });
 	}
-	return "$name LIKE " . quote(substr($self->key_value($key)->[1] // '', 0,
+	return "$name LIKE " . Types::quote(substr($self->key_value($key)->[1] // '', 0,
 			Types::irand(0, 3)) . Types::pick('', '%', '%', '_%'))
 	  if $kind == 6 && $key->{type} =~ /^(text|varchar|char\()/
 	  && Types::irand(0, 1);
