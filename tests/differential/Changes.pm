@@ -248,8 +248,8 @@ sub do_move_partition
 	return unless $self->{partitioned} && @{ $self->{foreign_tables} } == 1;
 	return $self->order_dependent("UPDATE t SET k1 = "
 		  . Types::quote($self->key_value($key)->[1]) . ', '
-		  . $self->assignments . " WHERE tableoid = 't_1'::regclass AND "
-		  . $self->condition . $self->returning);
+		  . $self->assignments . " WHERE tableoid = 't_1'::regclass AND ("
+		  . $self->condition . ')' . $self->returning);
 }
 
 # A cursor of PL/pgSQL goes on while the table changes under it.
