@@ -267,7 +267,7 @@ for my $action ('short', 'elsewhere', 'whole', 'flip', 'cut', 'status:416',
 	my $result;
 
 	$session->run('SELECT fusio_manifest_cache_reset()');
-	my @which = $action eq 'status:416' ? (1 .. 20) : (1, 3);
+	my @which = $action eq 'status:416' ? '1+' : (1, 3);
 	$proxy->plan(map { "$_ $action ^GET .*/runs/" } @which);
 	$result = $session->query("SELECT sum(hashtext(v)) FROM t$table");
 	ok($proxy->has_acted, "F18: $action was done");
@@ -280,7 +280,7 @@ for my $action ('short', 'elsewhere', 'whole', 'flip', 'cut', 'status:416',
 	is($result->{rows}[0][0], $sum, "F18: $action: the same answer");
 }
 $session->run('SELECT fusio_manifest_cache_reset()');
-$proxy->plan(map { "$_ flip ^GET .*/runs/" } 1 .. 20);
+$proxy->plan('1+ flip ^GET .*/runs/');
 is($session->sqlstate("SELECT sum(hashtext(v)) FROM t$table"), 'XX001',
 	'F20: damage that stays is an error, never "no row"');
 $proxy->plan(map { "$_ elsewhere ^GET .*/runs/" } 1 .. 20);

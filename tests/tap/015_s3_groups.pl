@@ -292,12 +292,6 @@ is($reader->value('SELECT count(*) FROM t WHERE k = 50000'), 1,
 $far->run('INSERT INTO t VALUES (50001, 0)');
 is($reader->value('SELECT count(*) FROM t WHERE k = 50001'), 0,
 	'what another commits, when it must be');
-is(connect_to($node)->value('SELECT count(*) FROM t WHERE k = 50001'), 1,
-	'a session that begins now has to ask');
-$proxy->plan;
-is($reader->value('SELECT count(*) FROM t WHERE k = 50001'), 0,
-	'which is no reason for others to ask');
-is((grep { m{/HEAD } } $proxy->log), 0, 'and they do not');
 
 # The leaders that do not know give up; another member goes on.
 for my $published ('yes', 'no')
