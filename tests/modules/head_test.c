@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 
+#include "compat.h"
 #include "format/head.h"
 #include "objstore/pg_alloc.h"
 
