@@ -1233,8 +1233,16 @@ sub do_alter
 	$column->{type} = 'int4' if $column->{type} eq 'posint';
 	splice @{ $self->{columns} }, 0, 0, $column;
 	$self->{prepared} = [];
-	return $self->statement('DEALLOCATE ALL; ALTER TABLE t ADD COLUMN '
+	$self->statement('DEALLOCATE ALL; ALTER TABLE t ADD COLUMN '
 		  . column_definition($column));
+
+	# where one of its type was dropped, it might be that one, renamed
+	return if $self->{mock};
+	$self->side('foreign',
+		"ALTER FOREIGN TABLE $_ ALTER COLUMN $column->{name} "
+		  . "OPTIONS (ADD column_name '$column->{name}')")
+	  for @{ $self->{foreign_tables} };
+	return;
 }
 
 # All there is, and what triggers wrote.
