@@ -521,6 +521,15 @@ sub conjunction
 	return join ' AND ', @parts;
 }
 
+# The first characters, of UTF-8, of a text.
+sub beginning
+{
+	my ($text) = @_;
+	my $n = Types::irand(0, 3);
+
+	return $text =~ /^((?:[^\x80-\xbf][\x80-\xbf]*){0,$n})/ ? $1 : '';
+}
+
 sub column_condition
 {
 	my ($self, $key) = @_;
@@ -548,8 +557,8 @@ sub column_condition
 		return "$name " . Types::pick('=', '<', '>=') . ' '
 		  . Types::quote($value->[1]) . '::' . Types::pick(@{ $type->{cross} });
 	}
-	return "$name LIKE " . Types::quote(substr($self->key_value($key)->[1] // '', 0,
-			Types::irand(0, 3)) . Types::pick('', '%', '%', '_%'))
+	return "$name LIKE " . Types::quote(beginning($self->key_value($key)->[1] // '')
+		  . Types::pick('', '%', '%', '_%'))
 	  if $kind == 6 && $key->{type} =~ /^(text|varchar|char\()/
 	  && Types::irand(0, 1);
 	return "$name BETWEEN " . Types::pick('', 'SYMMETRIC ') . literal($self->key_value($key)) . ' AND '
