@@ -501,6 +501,16 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 	trim_room();
 }
 
+bool
+fm_fetch_is_cached(const FmRunDesc *run, uint64 offset)
+{
+	FmCacheKey	key;
+
+	key.object = run->id;
+	key.offset = offset;
+	return fm_cache_contains(&key);
+}
+
 void
 fm_fetch_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 {

@@ -51,6 +51,9 @@ extern void fm_fetch_block(FmFetch *fetch, const FmRunDesc *run,
 						   FmBlockKind kind, FmBlockHandle handle,
 						   FmCacheHint *hint, FmCachePin *pin);
 
+/* Is the block, or top index, at that offset of the run in the cache? */
+extern bool fm_fetch_is_cached(const FmRunDesc *run, uint64 offset);
+
 /* Fetches a run's top index (with its whole meta part if that is small). */
 extern void fm_fetch_top(FmFetch *fetch, const FmRunDesc *run,
 						 FmCachePin *pin);

@@ -173,17 +173,6 @@ open_block(FmLookup *lookup, LookupRun *run, uint32 b)
 	}
 }
 
-/* Is block b of the current partition in the cache? */
-static bool
-block_is_cached(const LookupRun *run, uint32 b)
-{
-	FmCacheKey	key;
-
-	key.object = run->desc->id;
-	key.offset = fm_partition_block(&run->partition, b).offset;
-	return fm_cache_contains(&key);
-}
-
 static inline FmLookupResult
 entry_of_block(LookupRun *run, uint32 i, FmSlice *row)
 {
@@ -264,7 +253,9 @@ search_run(FmLookup *lookup, LookupRun *run, FmSlice key, uint64 hash,
 	i = fm_key_table_search(&run->partition.separators, key, &equal);
 	if (i < run->partition.nblocks)
 	{
-		if (lookup->cached_only && !block_is_cached(run, i))
+		if (lookup->cached_only &&
+			!fm_fetch_is_cached(run->desc,
+								fm_partition_block(&run->partition, i).offset))
 			return FM_LOOKUP_OPEN;
 		open_block(lookup, run, i);
 		i = fm_key_table_search(&run->block.keys, key, &equal);

@@ -80,16 +80,6 @@ current_run(const FmRunScan *scan)
 	return &scan->runs[scan->run_no];
 }
 
-static bool
-is_cached(const FmRunScan *scan, FmBlockHandle handle)
-{
-	FmCacheKey	key;
-
-	key.object = current_run(scan)->id;
-	key.offset = handle.offset;
-	return fm_cache_contains(&key);
-}
-
 static void
 open_top(FmRunScan *scan)
 {
@@ -188,7 +178,7 @@ is_near(FmRunScan *scan, FmReadAhead *ahead, FmBlockHandle handle)
 {
 	const FmRunDesc *run = current_run(scan);
 
-	return is_cached(scan, handle) ||
+	return fm_fetch_is_cached(current_run(scan), handle.offset) ||
 		fm_stage_find(scan->stage, run, handle.offset, handle.size) != NULL ||
 		fm_read_ahead_has_come(ahead, &scan->fetch, run, handle.offset,
 							   handle.size);

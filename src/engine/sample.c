@@ -179,16 +179,6 @@ block_range(FmFetch *fetch, const BlockChoice *choice, FmKeyRange *range)
 	return found;
 }
 
-static bool
-is_cached(const FmRunDesc *run, uint64 offset)
-{
-	FmCacheKey	key;
-
-	key.object = run->id;
-	key.offset = offset;
-	return fm_cache_contains(&key);
-}
-
 /* Is a block in the cache, with the index above it? */
 static bool
 block_is_cached(FmFetch *fetch, const BlockChoice *choice)
@@ -202,13 +192,13 @@ block_is_cached(FmFetch *fetch, const BlockChoice *choice)
 	uint32		p;
 	bool		found;
 
-	if (!is_cached(run, run->tail_offset))
+	if (!fm_fetch_is_cached(run, run->tail_offset))
 		return false;
 	memset(&pin, 0, sizeof(pin));
 	fm_fetch_top(fetch, run, &pin);
 	fm_top_index_open(fm_slice(pin.data, pin.size), &top);
 	found = find_partition(&top, &number, &entry, &p) &&
-		is_cached(run, entry.handle.offset);
+		fm_fetch_is_cached(run, entry.handle.offset);
 	fm_cache_release(&pin);
 	if (!found)
 		return false;
@@ -216,8 +206,8 @@ block_is_cached(FmFetch *fetch, const BlockChoice *choice)
 	fm_fetch_block(fetch, run, FM_BLOCK_PARTITION, entry.handle, NULL, &pin);
 	fm_partition_open(fm_slice(pin.data, pin.size), &partition);
 	found = number < partition.nblocks &&
-		is_cached(run, fm_partition_block(&partition,
-										  (uint32) number).offset);
+		fm_fetch_is_cached(run, fm_partition_block(&partition,
+												   (uint32) number).offset);
 	fm_cache_release(&pin);
 	return found;
 }

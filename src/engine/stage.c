@@ -123,20 +123,10 @@ fm_stage_add(FmStage *stage, const FmRunDesc *run, uint64 offset, uint64 size)
 	stage->size += size;
 }
 
-static bool
-is_cached(const FmRunDesc *run, uint64 offset)
-{
-	FmCacheKey	key;
-
-	key.object = run->id;
-	key.offset = offset;
-	return fm_cache_contains(&key);
-}
-
 void
 fm_stage_add_block(FmStage *stage, const FmRunDesc *run, FmBlockHandle handle)
 {
-	if (!is_cached(run, handle.offset))
+	if (!fm_fetch_is_cached(run, handle.offset))
 		fm_stage_add(stage, run, handle.offset, handle.size);
 }
 
@@ -145,7 +135,7 @@ fm_stage_add_top(FmStage *stage, const FmRunDesc *run)
 {
 	uint64		start = run->tail_offset;
 
-	if (is_cached(run, run->tail_offset))
+	if (fm_fetch_is_cached(run, run->tail_offset))
 		return false;
 	if (run->meta_offset > run->size)
 		return true;
