@@ -9,10 +9,6 @@
  * for other writers of its key and then pins the version of HEAD that both
  * read.
  *
- * Whether a key is there already is asked of the transaction's own changes,
- * of every command, then of the runs.  What is published between this and
- * the commit is the commit's to find.
- *
  * Changes carry the command id of the statement, not of the functions that
  * it calls, as in a native table.
  *
@@ -23,69 +19,20 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/appendinfo.h"
 #include "parser/parsetree.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "engine/key_checks.h"
-#include "engine/key_text.h"
-#include "engine/lookup.h"
 #include "fdw/fdw.h"
-#include "fdw/table.h"
+#include "fdw/modify_state.h"
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
-#define BATCH_ROWS 64
+#define FM_BATCH_ROWS 64
 
 static const FmSlice no_row = {NULL, 0};
-
-/* What becomes of a row whose key is there already. */
-typedef enum ModifyConflict
-{
-	CONFLICT_RAISES,
-	CONFLICT_REPLACES,
-	CONFLICT_SKIPS
-} ModifyConflict;
-
-typedef struct ModifyState
-{
-	Oid			userid;			/* whose credentials are used */
-	Relation	rel;
-	ModifyConflict on_conflict; /* of INSERT */
-	WCOKind		policy_check;	/* what new rows are held against */
-	CommandId	cid;
-	FmOpenTable *open;			/* NULL before the first row */
-	FmFetch		fetch;
-	FmStats		stats;
-	FmLookup   *lookup;			/* NULL before the first look-up */
-	FmKeyChecks *checks;		/* made by the end of the statement; NULL:
-								 * each row is checked at once */
-	FmTableOptions *options;
-	AttrNumber *key_junk;		/* of UPDATE and DELETE, by key column */
-	AttrNumber	row_junk;		/* the old row, for RETURNING; else 0 */
-	Datum	   *old_values;		/* by attnum - 1; only key columns are set */
-	bool	   *old_isnull;
-	FmAlloc		alloc;
-	FmBuf		old_key;
-	FmBuf		old_row;
-	FmBuf		key;
-	TupleTableSlot *inserted[BATCH_ROWS];	/* of the last batch */
-	MemoryContext context;		/* lives as long as this state */
-} ModifyState;
-
-/* A row of a batch. */
-typedef struct BatchRow
-{
-	int			number;			/* in the batch */
-	size_t		start;			/* of its key in the buffer */
-	FmSlice		key;
-	uint64		hash;
-	bool		in_run;			/* the key is in the runs */
-} BatchRow;
 
 /*
  * The name of a key column's junk column.  Tables that are changed together
@@ -179,10 +126,10 @@ may_put_off(EState *estate, ResultRelInfo *rinfo, const ModifyTable *plan)
 }
 
 /* plan is NULL for COPY. */
-static ModifyState *
+static FmModifyState *
 create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 {
-	ModifyState *state = palloc0(sizeof(ModifyState));
+	FmModifyState *state = palloc0(sizeof(FmModifyState));
 
 	state->rel = rinfo->ri_RelationDesc;
 	state->context = CurrentMemoryContext;
@@ -202,14 +149,14 @@ create_state(EState *estate, ResultRelInfo *rinfo, ModifyTable *plan)
 		check_conflict_action(plan->onConflictAction,
 							  RelationGetRelationName(state->rel));
 	if (plan != NULL && plan->onConflictAction == ONCONFLICT_NOTHING)
-		state->on_conflict = CONFLICT_SKIPS;
+		state->on_conflict = FM_CONFLICT_SKIPS;
 	else if (state->options->insert_mode == FM_INSERT_UPSERT)
-		state->on_conflict = CONFLICT_REPLACES;
+		state->on_conflict = FM_CONFLICT_REPLACES;
 	else if (state->options->insert_mode == FM_INSERT_IGNORE)
-		state->on_conflict = CONFLICT_SKIPS;
+		state->on_conflict = FM_CONFLICT_SKIPS;
 	else
-		state->on_conflict = CONFLICT_RAISES;
-	if (state->on_conflict == CONFLICT_RAISES && may_put_off(estate, rinfo, plan))
+		state->on_conflict = FM_CONFLICT_RAISES;
+	if (state->on_conflict == FM_CONFLICT_RAISES && may_put_off(estate, rinfo, plan))
 		state->checks = fm_key_checks_create();
 	rinfo->ri_FdwState = state;
 	return state;
@@ -220,7 +167,7 @@ fmBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 					 List *fdw_private, int subplan_index, int eflags)
 {
 	ModifyTable *plan = castNode(ModifyTable, mtstate->ps.plan);
-	ModifyState *state;
+	FmModifyState *state;
 	TupleDesc	desc;
 	List	   *targets;
 	int			i;
@@ -255,7 +202,7 @@ fmBeginForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
  * may replace it.
  */
 static void
-check_no_policy(const ModifyState *state, ResultRelInfo *rinfo)
+check_no_policy(const FmModifyState *state, ResultRelInfo *rinfo)
 {
 	ListCell   *lc;
 
@@ -288,16 +235,14 @@ fmBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	MemoryContextSwitchTo(old);
 }
 
-static void run_checks(ModifyState *state);
-
 static void
 end_modify(ResultRelInfo *rinfo)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 
 	if (state == NULL)
 		return;
-	run_checks(state);
+	fm_modify_run_checks(state);
 	if (state->lookup != NULL)
 		fm_lookup_free(state->lookup);
 	fm_stat_flush(RelationGetRelid(state->rel), &state->stats);
@@ -344,7 +289,7 @@ fmIsForeignRelUpdatable(Relation rel)
 }
 
 static void
-open_for_write(ModifyState *state)
+open_for_write(FmModifyState *state)
 {
 	MemoryContext old;
 
@@ -360,183 +305,16 @@ open_for_write(ModifyState *state)
 	MemoryContextSwitchTo(old);
 }
 
-static FmLookup *
-get_lookup(ModifyState *state)
-{
-	if (state->lookup == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(state->context);
-
-		state->lookup = fm_lookup_create(&state->fetch, state->open->table);
-		MemoryContextSwitchTo(old);
-	}
-	return state->lookup;
-}
-
-static bool
-find_in_runs(ModifyState *state, FmSlice key, uint64 hash, FmSlice *row)
-{
-	FmLookup   *lookup = get_lookup(state);
-	FmLookupKey one;
-
-	one.key = key;
-	one.hash = hash;
-	fm_lookup_read_ahead(lookup, &one, 1);
-	return fm_lookup_find(lookup, key, hash, row) == FM_LOOKUP_ROW;
-}
-
-/* Looks among own changes; false if the key is not touched by them. */
-static bool
-find_own(ModifyState *state, FmSlice key, uint64 hash, bool *exists)
-{
-	FmBufferEntry entry;
-
-	if (!fm_write_buffer_find(state->open->writes->buffer, key, hash,
-							  FM_ALL_COMMANDS, &entry))
-		return false;
-	*exists = entry.kind == FM_PUT;
-	return true;
-}
-
-static bool
-key_exists(ModifyState *state, FmSlice key, uint64 hash)
-{
-	FmSlice		row;
-	bool		exists;
-
-	return find_own(state, key, hash, &exists) ? exists :
-		find_in_runs(state, key, hash, &row);
-}
-
-/*
- * A row is left out because of one that is there, or refused, which a
- * function may catch: that was read.  Keys that are written are checked by
- * the commit anyway.
- */
-static void
-note_read(ModifyState *state, FmSlice key, uint64 hash)
-{
-	FmReadSet  *reads = fm_open_table_reads(state->open);
-
-	if (reads != NULL)
-		fm_read_set_add_key(reads, key, hash);
-}
-
-/* "a, b" */
-static char *
-key_names(ModifyState *state)
-{
-	TupleDesc	desc = RelationGetDescr(state->rel);
-	StringInfoData names;
-	int			i;
-
-	initStringInfo(&names);
-	for (i = 0; i < state->options->nkeys; i++)
-		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
-						 NameStr(TupleDescAttr(desc, state->options->key_attnums[i] - 1)->attname));
-	return names.data;
-}
-
-/* "Key (a, b)=(1, x) already exists.", as a detail inside ereport. */
-static int
-errdetail_key(ModifyState *state, TupleTableSlot *slot)
-{
-	TupleDesc	desc = RelationGetDescr(state->rel);
-	StringInfoData values;
-	int			i;
-
-	/* Who may not read the table does not get to see its values. */
-	if (pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
-						  ACL_SELECT) != ACLCHECK_OK)
-		return 0;
-	initStringInfo(&values);
-	for (i = 0; i < state->options->nkeys; i++)
-	{
-		AttrNumber	attnum = state->options->key_attnums[i];
-		Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
-		bool		isnull;
-		Datum		value = slot_getattr(slot, attnum, &isnull);
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(att->atttypid, &output, &varlena);
-		appendStringInfo(&values, "%s%s", i > 0 ? ", " : "",
-						 isnull ? "null" : OidOutputFunctionCall(output,
-																 value));
-	}
-	return errdetail("Key (%s)=(%s) already exists.", key_names(state),
-					 values.data);
-}
-
-static void
-raise_duplicate(ModifyState *state, TupleTableSlot *slot, FmSlice key,
-				uint64 hash)
-{
-	note_read(state, key, hash);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
-					RelationGetRelationName(state->rel)),
-			 errdetail_key(state, slot),
-			 errtable(state->rel)));
-}
-
-/* Makes the checks that were put off. */
-static void
-run_checks(ModifyState *state)
-{
-	const FmLookupKey *found;
-
-	if (state->checks == NULL || state->open == NULL)
-		return;
-	found = fm_key_checks_run(state->checks, get_lookup(state));
-	if (found == NULL)
-		return;
-	note_read(state, found->key, found->hash);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("duplicate key value violates unique key of foreign table \"%s\"",
-					RelationGetRelationName(state->rel)),
-			 pg_class_aclcheck(RelationGetRelid(state->rel), GetUserId(),
-							   ACL_SELECT) != ACLCHECK_OK ? 0 :
-			 errdetail("Key (%s)=(%s) already exists.",
-					   key_names(state),
-					   fm_key_to_text(state->open->codec, found->key)),
-			 errtable(state->rel)));
-}
-
 const FmStats *
 fm_modify_stats(ResultRelInfo *rinfo, FmStore **store)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 
 	if (state == NULL || state->lookup == NULL)
 		return NULL;
-	run_checks(state);
+	fm_modify_run_checks(state);
 	*store = state->open->store;
 	return &state->stats;
-}
-
-/*
- * Is a key that is inserted there already?  Where the answer needs a read of
- * a store that is far away, the check may be put off.
- */
-static bool
-key_is_taken(ModifyState *state, FmSlice key, uint64 hash)
-{
-	FmLookupResult result;
-	FmSlice		row;
-	bool		exists;
-
-	if (find_own(state, key, hash, &exists))
-		return exists;
-	if (state->checks == NULL)
-		return find_in_runs(state, key, hash, &row);
-	result = fm_lookup_find_cached(get_lookup(state), key, hash, &row);
-	if (result == FM_LOOKUP_OPEN &&
-		fm_key_checks_add(state->checks, key, hash))
-		run_checks(state);
-	return result == FM_LOOKUP_ROW;
 }
 
 /*
@@ -546,7 +324,7 @@ key_is_taken(ModifyState *state, FmSlice key, uint64 hash)
 static void
 check_new_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 	Relation	rel = rinfo->ri_RelationDesc;
 
 	if (rinfo->ri_WithCheckOptions != NIL)
@@ -559,7 +337,7 @@ check_new_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 
 /* Encodes the key of a row behind what buf holds; the slice may move. */
 static void
-encode_key(ModifyState *state, TupleTableSlot *slot, FmBuf *buf)
+encode_key(FmModifyState *state, TupleTableSlot *slot, FmBuf *buf)
 {
 	slot_getallattrs(slot);
 	fm_tuple_encode_key(state->open->codec, slot->tts_values,
@@ -568,7 +346,7 @@ encode_key(ModifyState *state, TupleTableSlot *slot, FmBuf *buf)
 }
 
 static void
-put_row(ModifyState *state, FmSlice key, uint64 hash, TupleTableSlot *slot,
+put_row(FmModifyState *state, FmSlice key, uint64 hash, TupleTableSlot *slot,
 		FmSlice old_row, bool upsert)
 {
 	FmWriteBuffer *buffer = state->open->writes->buffer;
@@ -585,7 +363,7 @@ TupleTableSlot *
 fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 					TupleTableSlot *planSlot)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 	FmSlice		key;
 	uint64		hash;
 
@@ -595,58 +373,19 @@ fmExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	encode_key(state, slot, &state->key);
 	key = fm_buf_slice(&state->key);
 	hash = fm_key_hash(key);
-	if (state->on_conflict != CONFLICT_REPLACES &&
-		key_is_taken(state, key, hash))
+	if (state->on_conflict != FM_CONFLICT_REPLACES &&
+		fm_modify_key_is_taken(state, key, hash))
 	{
-		if (state->on_conflict == CONFLICT_SKIPS)
+		if (state->on_conflict == FM_CONFLICT_SKIPS)
 		{
-			note_read(state, key, hash);
+			fm_modify_note_read(state, key, hash);
 			return NULL;
 		}
-		raise_duplicate(state, slot, key, hash);
+		fm_modify_raise_duplicate(state, slot, key, hash);
 	}
 	put_row(state, key, hash, slot, no_row,
-			state->on_conflict == CONFLICT_REPLACES);
+			state->on_conflict == FM_CONFLICT_REPLACES);
 	return slot;
-}
-
-static int
-compare_batch_rows(const void *a, const void *b)
-{
-	return fm_slice_cmp((*(BatchRow *const *) a)->key,
-						(*(BatchRow *const *) b)->key);
-}
-
-/* Looks for the keys of a batch in the runs, in their order. */
-static void
-find_batch_in_runs(ModifyState *state, BatchRow *rows, int n)
-{
-	FmLookup   *lookup = get_lookup(state);
-	BatchRow   *sorted[BATCH_ROWS];
-	FmLookupKey keys[BATCH_ROWS];
-	FmSlice		row;
-	int			i;
-
-	for (i = 0; i < n; i++)
-		sorted[i] = &rows[i];
-	qsort(sorted, n, sizeof(BatchRow *), compare_batch_rows);
-	for (i = 0; i < n; i++)
-	{
-		keys[i].key = sorted[i]->key;
-		keys[i].hash = sorted[i]->hash;
-	}
-	if (state->checks == NULL)
-		fm_lookup_read_ahead(lookup, keys, n);
-	for (i = 0; i < n; i++)
-	{
-		if (state->checks == NULL)
-			sorted[i]->in_run = fm_lookup_find(lookup, keys[i].key,
-											   keys[i].hash,
-											   &row) == FM_LOOKUP_ROW;
-		else
-			sorted[i]->in_run = key_is_taken(state, keys[i].key,
-											 keys[i].hash);
-	}
 }
 
 /* Those that were inserted are in an array of their own. */
@@ -655,12 +394,12 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 						 TupleTableSlot **slots, TupleTableSlot **planSlots,
 						 int *numSlots)
 {
-	ModifyState *state = rinfo->ri_FdwState;
-	BatchRow	rows[BATCH_ROWS];
+	FmModifyState *state = rinfo->ri_FdwState;
+	FmBatchRow	rows[FM_BATCH_ROWS];
 	int			n = *numSlots;
 	int			i;
 
-	if (n > BATCH_ROWS)
+	if (n > FM_BATCH_ROWS)
 		elog(ERROR, "batch of %d rows", n);
 	open_for_write(state);
 	fm_buf_reset(&state->key);
@@ -680,26 +419,26 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 		rows[i].in_run = false;
 	}
 	*numSlots = 0;
-	if (state->on_conflict != CONFLICT_REPLACES)
-		find_batch_in_runs(state, rows, n);
+	if (state->on_conflict != FM_CONFLICT_REPLACES)
+		fm_modify_find_batch(state, rows, n);
 	for (i = 0; i < n; i++)
 	{
 		bool		exists;
 
-		if (state->on_conflict != CONFLICT_REPLACES)
+		if (state->on_conflict != FM_CONFLICT_REPLACES)
 		{
-			if (!find_own(state, rows[i].key, rows[i].hash, &exists))
+			if (!fm_modify_find_own(state, rows[i].key, rows[i].hash, &exists))
 				exists = rows[i].in_run;
-			if (exists && state->on_conflict == CONFLICT_SKIPS)
+			if (exists && state->on_conflict == FM_CONFLICT_SKIPS)
 			{
-				note_read(state, rows[i].key, rows[i].hash);
+				fm_modify_note_read(state, rows[i].key, rows[i].hash);
 				continue;
 			}
 			if (exists)
-				raise_duplicate(state, slots[i], rows[i].key, rows[i].hash);
+				fm_modify_raise_duplicate(state, slots[i], rows[i].key, rows[i].hash);
 		}
 		put_row(state, rows[i].key, rows[i].hash, slots[i], no_row,
-				state->on_conflict == CONFLICT_REPLACES);
+				state->on_conflict == FM_CONFLICT_REPLACES);
 		state->inserted[(*numSlots)++] = slots[i];
 	}
 	return state->inserted;
@@ -712,12 +451,12 @@ fmExecForeignBatchInsert(EState *estate, ResultRelInfo *rinfo,
 int
 fmGetForeignModifyBatchSize(ResultRelInfo *rinfo)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 
 	if (state == NULL || single_rows_matter(rinfo) ||
 		fm_location_is_local(state->options->store.location))
 		return 1;
-	return BATCH_ROWS;
+	return FM_BATCH_ROWS;
 }
 
 /*
@@ -726,7 +465,7 @@ fmGetForeignModifyBatchSize(ResultRelInfo *rinfo)
  * native table.
  */
 static bool
-find_old_key(ModifyState *state, TupleTableSlot *planSlot, uint64 *hash)
+find_old_key(FmModifyState *state, TupleTableSlot *planSlot, uint64 *hash)
 {
 	FmBufferEntry entry;
 	int			i;
@@ -762,7 +501,7 @@ find_old_key(ModifyState *state, TupleTableSlot *planSlot, uint64 *hash)
  * columns that the foreign table lacks: the new row keeps their values.
  */
 static FmSlice
-find_old_row(ModifyState *state, uint64 hash)
+find_old_row(FmModifyState *state, uint64 hash)
 {
 	FmSlice		key = fm_buf_slice(&state->old_key);
 	FmSlice		row = {NULL, 0};
@@ -773,7 +512,7 @@ find_old_row(ModifyState *state, uint64 hash)
 	if (fm_write_buffer_find(state->open->writes->buffer, key, hash,
 							 FM_ALL_COMMANDS, &entry))
 		row = entry.row;
-	else if (!find_in_runs(state, key, hash, &row))
+	else if (!fm_modify_find_in_runs(state, key, hash, &row))
 		elog(ERROR, "old row is missing");
 	fm_buf_reset(&state->old_row);
 	fm_buf_put_slice(&state->old_row, row);
@@ -782,7 +521,7 @@ find_old_row(ModifyState *state, uint64 hash)
 }
 
 static void
-put_tombstone(ModifyState *state, uint64 hash)
+put_tombstone(FmModifyState *state, uint64 hash)
 {
 	fm_write_buffer_add(state->open->writes->buffer,
 						fm_buf_slice(&state->old_key), hash, FM_TOMBSTONE,
@@ -793,7 +532,7 @@ TupleTableSlot *
 fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 					TupleTableSlot *planSlot)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 	FmSlice		key;
 	FmSlice		old_row;
 	uint64		old_hash;
@@ -810,8 +549,8 @@ fmExecForeignUpdate(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	hash = fm_key_hash(key);
 	if (!fm_slice_eq(key, fm_buf_slice(&state->old_key)))
 	{
-		if (key_exists(state, key, hash))
-			raise_duplicate(state, slot, key, hash);
+		if (fm_modify_key_exists(state, key, hash))
+			fm_modify_raise_duplicate(state, slot, key, hash);
 		put_tombstone(state, old_hash);
 	}
 	put_row(state, key, hash, slot, old_row, false);
@@ -822,7 +561,7 @@ TupleTableSlot *
 fmExecForeignDelete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 					TupleTableSlot *planSlot)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	FmModifyState *state = rinfo->ri_FdwState;
 	uint64		hash;
 
 	open_for_write(state);

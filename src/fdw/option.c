@@ -28,11 +28,9 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
-#include "compat.h"
-#include "fdw/option.h"
+#include "fdw/option_values.h"
 #include "objstore/http.h"
 #include "objstore/s3.h"
 
@@ -47,31 +45,12 @@
 #define MAX_BLOOM_BITS 32
 #define MAX_TABLE_NAME 512		/* bytes */
 
-/* A column in the option "key", by name. */
-typedef struct KeyName
-{
-	char	   *name;
-	bool		desc;
-} KeyName;
-
-/* What options say; each is NULL, or a default, where it is not given. */
-typedef struct OptionValues
-{
-	FmStoreOptions store;		/* but for who uses it, and of what server */
-	List	   *key;			/* of KeyName */
-	const char *table_name;
-	FmBlockOptions block;
-	FmInsertMode insert_mode;
-	int			analyze_blocks;
-	const char *column_name;
-} OptionValues;
-
 typedef struct OptionDef
 {
 	const char *name;
 	Oid			catalog;		/* that holds the object */
 	void		(*read) (const char *name, const char *value,
-						 OptionValues *values);
+						 FmOptionValues *values);
 } OptionDef;
 
 PG_FUNCTION_INFO_V1(fusio_manifest_validator);
@@ -86,14 +65,14 @@ raise_value(const char *name, const char *value, const char *hint)
 }
 
 static void
-read_location(const char *name, const char *value, OptionValues *values)
+read_location(const char *name, const char *value, FmOptionValues *values)
 {
 	fm_store_check_location(value);
 	values->store.location = value;
 }
 
 static void
-read_read_only(const char *name, const char *value, OptionValues *values)
+read_read_only(const char *name, const char *value, FmOptionValues *values)
 {
 	if (!parse_bool(value, &values->store.read_only))
 		raise_value(name, value, "A Boolean value is \"on\" or \"off\".");
@@ -108,40 +87,40 @@ read_time(const char *name, const char *value, int min, int *ms)
 }
 
 static void
-read_retry_timeout(const char *name, const char *value, OptionValues *values)
+read_retry_timeout(const char *name, const char *value, FmOptionValues *values)
 {
 	read_time(name, value, 0, &values->store.retry_timeout_ms);
 }
 
 static void
 read_connect_timeout(const char *name, const char *value,
-					 OptionValues *values)
+					 FmOptionValues *values)
 {
 	read_time(name, value, 1, &values->store.connect_timeout_ms);
 }
 
 static void
 read_request_timeout(const char *name, const char *value,
-					 OptionValues *values)
+					 FmOptionValues *values)
 {
 	read_time(name, value, 1, &values->store.request_timeout_ms);
 }
 
 static void
-read_max_staleness(const char *name, const char *value, OptionValues *values)
+read_max_staleness(const char *name, const char *value, FmOptionValues *values)
 {
 	read_time(name, value, 0, &values->store.max_staleness_ms);
 }
 
 static void
-read_endpoint(const char *name, const char *value, OptionValues *values)
+read_endpoint(const char *name, const char *value, FmOptionValues *values)
 {
 	fm_s3_check_endpoint(value);
 	values->store.endpoint = value;
 }
 
 static void
-read_region(const char *name, const char *value, OptionValues *values)
+read_region(const char *name, const char *value, FmOptionValues *values)
 {
 	if (*value == '\0' || strlen(value) > 60 ||
 		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(value))
@@ -151,7 +130,7 @@ read_region(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_addressing(const char *name, const char *value, OptionValues *values)
+read_addressing(const char *name, const char *value, FmOptionValues *values)
 {
 	if (strcmp(value, "path") == 0)
 		values->store.addressing = FM_ADDRESSING_PATH;
@@ -163,7 +142,7 @@ read_addressing(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_ca_file(const char *name, const char *value, OptionValues *values)
+read_ca_file(const char *name, const char *value, FmOptionValues *values)
 {
 	if (!is_absolute_path(value))
 		raise_value(name, value,
@@ -172,7 +151,7 @@ read_ca_file(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_max_requests(const char *name, const char *value, OptionValues *values)
+read_max_requests(const char *name, const char *value, FmOptionValues *values)
 {
 	if (!parse_int(value, &values->store.max_requests, 0, NULL) ||
 		values->store.max_requests < 1 ||
@@ -182,7 +161,7 @@ read_max_requests(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_coalesce(const char *name, const char *value, OptionValues *values)
+read_coalesce(const char *name, const char *value, FmOptionValues *values)
 {
 	int			kb;
 
@@ -194,7 +173,7 @@ read_coalesce(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_parallel(const char *name, const char *value, OptionValues *values)
+read_parallel(const char *name, const char *value, FmOptionValues *values)
 {
 	if (!parse_bool(value, &values->store.parallel))
 		raise_value(name, value, "A Boolean value is \"on\" or \"off\".");
@@ -216,7 +195,7 @@ check_secret(const char *name, const char *value)
 }
 
 static void
-read_access_key_id(const char *name, const char *value, OptionValues *values)
+read_access_key_id(const char *name, const char *value, FmOptionValues *values)
 {
 	check_secret(name, value);
 	values->store.mapping.access_key_id = value;
@@ -224,21 +203,21 @@ read_access_key_id(const char *name, const char *value, OptionValues *values)
 
 static void
 read_secret_access_key(const char *name, const char *value,
-					   OptionValues *values)
+					   FmOptionValues *values)
 {
 	check_secret(name, value);
 	values->store.mapping.secret_access_key = value;
 }
 
 static void
-read_session_token(const char *name, const char *value, OptionValues *values)
+read_session_token(const char *name, const char *value, FmOptionValues *values)
 {
 	check_secret(name, value);
 	values->store.mapping.session_token = value;
 }
 
 static void
-read_credentials(const char *name, const char *value, OptionValues *values)
+read_credentials(const char *name, const char *value, FmOptionValues *values)
 {
 	static const char *const sources[] =
 	{"static", "environment", "profile", "web_identity", "instance"};
@@ -295,7 +274,7 @@ take_identifier(const char **p)
 }
 
 static void
-read_key(const char *name, const char *value, OptionValues *values)
+read_key(const char *name, const char *value, FmOptionValues *values)
 {
 	static const char *const hint =
 	"A key is a list of columns, each with an optional ASC or DESC, as in 'tenant, \"Id\" DESC'.";
@@ -305,7 +284,7 @@ read_key(const char *name, const char *value, OptionValues *values)
 	values->key = NIL;
 	for (;;)
 	{
-		KeyName    *column = palloc0(sizeof(KeyName));
+		FmKeyName  *column = palloc0(sizeof(FmKeyName));
 		bool		quoted;
 		char	   *word;
 
@@ -327,7 +306,7 @@ read_key(const char *name, const char *value, OptionValues *values)
 			raise_value(name, value, hint);
 		foreach(lc, values->key)
 		{
-			if (strcmp(((KeyName *) lfirst(lc))->name, column->name) == 0)
+			if (strcmp(((FmKeyName *) lfirst(lc))->name, column->name) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
 						 errmsg("column \"%s\" appears twice in option \"%s\"",
@@ -348,7 +327,7 @@ read_key(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_table_name(const char *name, const char *value, OptionValues *values)
+read_table_name(const char *name, const char *value, FmOptionValues *values)
 {
 	if (*value == '\0' || strlen(value) > MAX_TABLE_NAME)
 		raise_value(name, value,
@@ -357,7 +336,7 @@ read_table_name(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_block_size(const char *name, const char *value, OptionValues *values)
+read_block_size(const char *name, const char *value, FmOptionValues *values)
 {
 	int			kb;
 
@@ -383,7 +362,7 @@ number_after(const char *value, const char *prefix, int min, int max)
 }
 
 static void
-read_compression(const char *name, const char *value, OptionValues *values)
+read_compression(const char *name, const char *value, FmOptionValues *values)
 {
 	int			level = number_after(value, "zstd:", 1, FM_ZSTD_MAX_LEVEL);
 
@@ -399,7 +378,7 @@ read_compression(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_filter(const char *name, const char *value, OptionValues *values)
+read_filter(const char *name, const char *value, FmOptionValues *values)
 {
 	int			bits = number_after(value, "bloom:", MIN_BLOOM_BITS,
 									MAX_BLOOM_BITS);
@@ -421,7 +400,7 @@ read_filter(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_insert_mode(const char *name, const char *value, OptionValues *values)
+read_insert_mode(const char *name, const char *value, FmOptionValues *values)
 {
 	if (strcmp(value, "insert") == 0)
 		values->insert_mode = FM_INSERT_STRICT;
@@ -435,7 +414,7 @@ read_insert_mode(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_analyze_blocks(const char *name, const char *value, OptionValues *values)
+read_analyze_blocks(const char *name, const char *value, FmOptionValues *values)
 {
 	if (!parse_int(value, &values->analyze_blocks, 0, NULL) ||
 		values->analyze_blocks < 1)
@@ -444,7 +423,7 @@ read_analyze_blocks(const char *name, const char *value, OptionValues *values)
 }
 
 static void
-read_column_name(const char *name, const char *value, OptionValues *values)
+read_column_name(const char *name, const char *value, FmOptionValues *values)
 {
 	if (*value == '\0' || strlen(value) >= NAMEDATALEN)
 		raise_value(name, value,
@@ -481,7 +460,7 @@ static const OptionDef option_defs[] = {
 };
 
 static void
-init_values(OptionValues *values)
+init_values(FmOptionValues *values)
 {
 	memset(values, 0, sizeof(*values));
 	values->store.retry_timeout_ms = DEFAULT_RETRY_TIMEOUT_MS;
@@ -549,12 +528,12 @@ raise_name(const char *name, Oid catalog)
 			 errhint("There are no valid options in this context.")));
 }
 
-/* Reads all options of an object of the catalog. */
-static void
-read_options(List *options, Oid catalog, OptionValues *values)
+void
+fm_read_options(List *options, Oid catalog, FmOptionValues *values)
 {
 	ListCell   *lc;
 
+	init_values(values);
 	foreach(lc, options)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
@@ -571,7 +550,7 @@ read_options(List *options, Oid catalog, OptionValues *values)
 }
 
 static void
-check_location_given(const OptionValues *values)
+check_location_given(const FmOptionValues *values)
 {
 	if (values->store.location == NULL)
 		ereport(ERROR,
@@ -580,8 +559,8 @@ check_location_given(const OptionValues *values)
 				 errhint("Name a directory or a bucket, as in OPTIONS (location 'file:///var/lib/fusio') or OPTIONS (location 's3://bucket/fusio').")));
 }
 
-static void
-check_key_given(const OptionValues *values)
+void
+fm_check_key_given(const FmOptionValues *values)
 {
 	if (values->key == NIL)
 		ereport(ERROR,
@@ -653,10 +632,9 @@ fusio_manifest_validator(PG_FUNCTION_ARGS)
 {
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
-	OptionValues values;
+	FmOptionValues values;
 
-	init_values(&values);
-	read_options(options, catalog, &values);
+	fm_read_options(options, catalog, &values);
 	if (catalog == ForeignServerRelationId)
 	{
 		check_location_given(&values);
@@ -676,17 +654,16 @@ fusio_manifest_validator(PG_FUNCTION_ARGS)
 	else if (catalog == UserMappingRelationId)
 		check_mapping(&values.store.mapping);
 	else if (catalog == ForeignTableRelationId)
-		check_key_given(&values);
+		fm_check_key_given(&values);
 	PG_RETURN_VOID();
 }
 
 void
 fm_server_options(ForeignServer *server, FmStoreOptions *options)
 {
-	OptionValues values;
+	FmOptionValues values;
 
-	init_values(&values);
-	read_options(server->options, ForeignServerRelationId, &values);
+	fm_read_options(server->options, ForeignServerRelationId, &values);
 	check_location_given(&values);
 	*options = values.store;
 	options->serverid = server->serverid;
@@ -699,165 +676,14 @@ FmStore *
 fm_open_store(const FmStoreOptions *server, Oid userid)
 {
 	FmStoreOptions options = *server;
-	OptionValues values;
+	FmOptionValues values;
 
 	if (!fm_location_is_local(server->location))
 	{
 		options.userid = OidIsValid(userid) ? userid : GetUserId();
-		init_values(&values);
-		read_options(GetUserMapping(options.userid, server->serverid)->options,
-					 UserMappingRelationId, &values);
+		fm_read_options(GetUserMapping(options.userid, server->serverid)->options,
+						UserMappingRelationId, &values);
 		options.mapping = values.store.mapping;
 	}
 	return fm_store_open(&options);
-}
-
-/* The names of the columns in the store. */
-static const char **
-column_names(Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	const char **names = palloc0(sizeof(char *) * Max(desc->natts, 1));
-	int			i;
-
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		OptionValues values;
-
-		if (att->attisdropped ||
-			att->attgenerated == FM_ATTRIBUTE_GENERATED_VIRTUAL)
-			continue;
-		init_values(&values);
-		read_options(GetForeignColumnOptions(RelationGetRelid(rel), i + 1),
-					 AttributeRelationId, &values);
-		names[i] = values.column_name != NULL ? values.column_name :
-			pstrdup(NameStr(att->attname));
-	}
-	return names;
-}
-
-static int
-compare_names(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
-static void
-check_names_differ(Relation rel, const char *const *names)
-{
-	int			natts = RelationGetDescr(rel)->natts;
-	const char **sorted = palloc(sizeof(char *) * Max(natts, 1));
-	int			n = 0;
-	int			i;
-
-	for (i = 0; i < natts; i++)
-	{
-		if (names[i] != NULL)
-			sorted[n++] = names[i];
-	}
-	qsort(sorted, n, sizeof(char *), compare_names);
-	for (i = 1; i < n; i++)
-	{
-		if (strcmp(sorted[i - 1], sorted[i]) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("two columns of foreign table \"%s\" have the name \"%s\" in the store",
-							RelationGetRelationName(rel), sorted[i]),
-					 errhint("Set the option \"column_name\" of one of them.")));
-	}
-	pfree(sorted);
-}
-
-static void
-resolve_key(Relation rel, List *key, FmTableOptions *options)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	ListCell   *lc;
-
-	options->nkeys = 0;
-	options->key_attnums = palloc(sizeof(AttrNumber) * list_length(key));
-	options->key_desc = palloc(sizeof(bool) * list_length(key));
-	foreach(lc, key)
-	{
-		KeyName    *column = lfirst(lc);
-		int			i = 0;
-
-		while (i < desc->natts &&
-			   (options->column_names[i] == NULL ||
-				strcmp(NameStr(TupleDescAttr(desc, i)->attname),
-					   column->name) != 0))
-			i++;
-		if (i == desc->natts)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("key column \"%s\" of foreign table \"%s\" does not exist",
-							column->name, RelationGetRelationName(rel)),
-					 errhint("Change the option \"key\", which names columns that are stored, by the names that they have here.")));
-		options->key_attnums[options->nkeys] = i + 1;
-		options->key_desc[options->nkeys++] = column->desc;
-	}
-}
-
-/* Notes which columns have a name of their own in the store. */
-static void
-mark_named(Relation rel, const char *const *names, FmTable *local)
-{
-	FmColumn   *column = local->columns;
-	int			i;
-
-	for (i = 0; i < RelationGetDescr(rel)->natts; i++)
-	{
-		if (names[i] != NULL)
-			(column++)->is_named =
-				GetForeignColumnOptions(RelationGetRelid(rel), i + 1) != NIL;
-	}
-}
-
-static char *
-default_table_name(Relation rel)
-{
-	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
-
-	if (strcmp(schema, "public") == 0)
-		return pstrdup(RelationGetRelationName(rel));
-	return psprintf("%s.%s", schema, RelationGetRelationName(rel));
-}
-
-FmTableOptions *
-fm_read_table_options(Relation rel)
-{
-	FmTableOptions *options = palloc0(sizeof(FmTableOptions));
-	ForeignTable *table = GetForeignTable(RelationGetRelid(rel));
-	FmKeySpec	keys[FM_MAX_KEY_COLUMNS];
-	OptionValues values;
-	int			i;
-
-	options->relid = RelationGetRelid(rel);
-	fm_server_options(GetForeignServer(table->serverid), &options->store);
-	init_values(&values);
-	read_options(table->options, ForeignTableRelationId, &values);
-	check_key_given(&values);
-	options->table_name = values.table_name != NULL ?
-		pstrdup(values.table_name) : default_table_name(rel);
-	options->block = values.block;
-	options->insert_mode = values.insert_mode;
-	options->analyze_blocks = values.analyze_blocks;
-	options->column_names = column_names(rel);
-	check_names_differ(rel, options->column_names);
-	resolve_key(rel, values.key, options);
-
-	for (i = 0; i < options->nkeys; i++)
-	{
-		keys[i].attnum = options->key_attnums[i];
-		keys[i].desc = options->key_desc[i];
-	}
-	options->local = fm_schema_describe(RelationGetDescr(rel),
-										options->column_names, keys,
-										options->nkeys, CurrentMemoryContext);
-	mark_named(rel, options->column_names, options->local);
-	options->local->name = fm_slice(options->table_name,
-									strlen(options->table_name));
-	options->local->block = options->block;
-	return options;
 }
