@@ -32,6 +32,7 @@
 #define KEPT_CONNECTIONS 128
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
+#define MAX_RETRY_AFTER 86400	/* seconds */
 
 /* When a request is sent a second time, and how often. */
 #define FIRST_PATIENCE_US 1000000
@@ -46,6 +47,7 @@ typedef struct Transfer
 	CURL	   *easy;			/* NULL: not in flight */
 	struct curl_slist *headers;
 	size_t		sent;			/* bytes of the body */
+	int64		retry_at;		/* seconds since 1970; 0: not said */
 	int64		start_us;		/* monotonic; of the first, for a twin */
 	bool		answered;		/* an answer has begun */
 	struct Transfer *twin;		/* the same request, sent later; NULL: none */
@@ -168,8 +170,11 @@ is_header(const char *line, size_t size, const char *name, char *value,
 
 /* What was said before an interim answer does not count. */
 static void
-clear_answer(FmHttpRequest *request)
+clear_answer(Transfer *transfer)
 {
+	FmHttpRequest *request = transfer->request;
+
+	transfer->retry_at = 0;
 	request->received = 0;
 	request->overflow = false;
 	request->has_range = false;
@@ -209,7 +214,7 @@ take_header(char *line, size_t size, size_t n, void *arg)
 	size *= n;
 	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
-		clear_answer(request);
+		clear_answer(transfer);
 		if (!transfer->answered)
 			note_pace(transfer);
 	}
@@ -225,8 +230,10 @@ take_header(char *line, size_t size, size_t n, void *arg)
 		char	   *end;
 		long		seconds = strtol(value, &end, 10);
 
-		if (end > value && *end == '\0' && seconds >= 0 && seconds <= 3600)
-			request->retry_after = (int) seconds;
+		if (end == value || *end != '\0')
+			transfer->retry_at = Max(curl_getdate(value, NULL), 0);
+		else if (seconds >= 0)
+			request->retry_after = (int) Min(seconds, MAX_RETRY_AFTER);
 	}
 	else if (is_header(line, size, "content-range", value, sizeof(value)))
 	{
@@ -336,9 +343,9 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	CURL	   *easy = transfer->easy;
 	int			i;
 
-	clear_answer(request);
+	clear_answer(transfer);
 	request->status = 0;
-	request->hopeless = false;
+	request->obstacle = FM_HTTP_NO_OBSTACLE;
 	request->hedged = false;
 	request->message[0] = '\0';
 	transfer->sent = 0;
@@ -377,11 +384,12 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 		curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, rewind_body);
 		curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
 	}
-	if (request->fresh_connection)
-	{
+
+	/* A twin on the connection of the first would be as late as that is. */
+	if (request->fresh_connection || transfer->first != NULL)
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	if (request->fresh_connection)
 		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-	}
 }
 
 static void
@@ -430,6 +438,30 @@ stop(Transfer *transfer, bool keep_handle)
 	transfer->easy = NULL;
 }
 
+/* "Retry-After" may be a time, by the server's clock. */
+static void
+note_retry_at(Transfer *transfer)
+{
+	FmHttpRequest *request = transfer->request;
+	int64		now = request->date > 0 ? request->date : (int64) time(NULL);
+
+	if (transfer->retry_at > 0)
+		request->retry_after = (int) Min(Max(transfer->retry_at - now, 0),
+										 MAX_RETRY_AFTER);
+}
+
+/*
+ * Was the failure to begin TLS the answer of a server that does not speak it?
+ * Only the text tells; the texts of OpenSSL and of GnuTLS.
+ */
+static bool
+is_without_tls(const char *message)
+{
+	return strstr(message, "wrong version number") != NULL ||
+		strstr(message, "packet length too long") != NULL ||
+		strstr(message, "unexpected TLS packet") != NULL;
+}
+
 static void
 note_outcome(Transfer *transfer, CURLcode code)
 {
@@ -438,6 +470,7 @@ note_outcome(Transfer *transfer, CURLcode code)
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	request->status = (int) status;
+	note_retry_at(transfer);
 	switch (code)
 	{
 		case CURLE_OK:
@@ -453,16 +486,27 @@ note_outcome(Transfer *transfer, CURLcode code)
 			request->outcome = FM_HTTP_BROKEN;
 			break;
 		case CURLE_URL_MALFORMAT:
+			request->obstacle = FM_HTTP_BAD_ADDRESS;
+			request->outcome = FM_HTTP_NOT_SENT;
+			break;
 		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* something has seen it, and answered in no version of HTTP */
+			request->obstacle = FM_HTTP_BAD_SCHEME;
+			request->outcome = FM_HTTP_BROKEN;
+			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CACERT_BADFILE:
-			request->hopeless = true;
+			request->obstacle = FM_HTTP_BAD_CERTIFICATE;
+			request->outcome = FM_HTTP_NOT_SENT;
+			break;
+		case CURLE_SSL_CONNECT_ERROR:
+			if (is_without_tls(transfer->message))
+				request->obstacle = FM_HTTP_BAD_SCHEME;
 			request->outcome = FM_HTTP_NOT_SENT;
 			break;
 		case CURLE_COULDNT_RESOLVE_PROXY:
 		case CURLE_COULDNT_RESOLVE_HOST:
 		case CURLE_COULDNT_CONNECT:
-		case CURLE_SSL_CONNECT_ERROR:
 			request->outcome = FM_HTTP_NOT_SENT;
 			break;
 		default:

@@ -25,6 +25,16 @@ typedef enum FmHttpOutcome
 	FM_HTTP_BROKEN				/* it may have been sent; no whole answer */
 } FmHttpOutcome;
 
+/* What stays in the way of a request, however often it is tried. */
+typedef enum FmHttpObstacle
+{
+	FM_HTTP_NO_OBSTACLE,		/* there is an answer, or may be one next time */
+	FM_HTTP_BAD_ADDRESS,
+	FM_HTTP_BAD_SCHEME,			/* TLS where there is none, or none where
+								 * there is */
+	FM_HTTP_BAD_CERTIFICATE
+} FmHttpObstacle;
+
 /* One request; memory of the caller's, all of it until the call returns. */
 typedef struct FmHttpRequest
 {
@@ -47,7 +57,7 @@ typedef struct FmHttpRequest
 
 	/* the answer */
 	FmHttpOutcome outcome;
-	bool		hopeless;		/* no answer, and none by trying again */
+	FmHttpObstacle obstacle;
 	bool		hedged;			/* it was sent twice */
 	int			status;
 	uint64		received;		/* bytes in dest */
@@ -59,7 +69,7 @@ typedef struct FmHttpRequest
 	char		etag[128];		/* with its quotes */
 	char		region[64];		/* x-amz-bucket-region */
 	int64		date;			/* seconds since 1970; 0: none */
-	int			retry_after;	/* seconds; -1: none */
+	int			retry_after;	/* seconds from now; -1: not said */
 	uint32		error_size;		/* bytes of an answer that is not 2xx */
 	char		error_body[FM_HTTP_ERROR_BODY];
 	char		message[256];	/* why there was no answer */
@@ -92,8 +102,8 @@ typedef struct FmHttpOptions
 
 /*
  * A repeatable request whose answer has not begun when nearly all others
- * would have is sent once more, on another connection, and the first good
- * answer counts: one of a server's many machines may be slow or gone ("hedged
+ * would have is sent once more, on a new connection, and the first good answer
+ * counts: one of a server's many machines may be slow or gone ("hedged
  * requests", Dean and Barroso, The Tail at Scale, 2013).  That holds for one
  * request in twenty at most, lest a slow server gets twice the work.
  *

@@ -324,7 +324,7 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 	note_error(request);
 	note_date(store, http);
 	if (http->outcome != FM_HTTP_ANSWERED)
-		return http->hopeless ? FINAL : PASSING;
+		return http->obstacle != FM_HTTP_NO_OBSTACLE ? FINAL : PASSING;
 	switch (http->status)
 	{
 		case 408:
@@ -716,10 +716,22 @@ fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 	}
 }
 
-static int
-sqlstate_of(const FmS3Request *request)
+/*
+ * Servers that want TLS answer a request without it so, if at all; an S3
+ * service says what is wrong.
+ */
+static bool
+wants_tls(const FmS3Store *store, const FmS3Request *request)
 {
-	if (request->http.outcome != FM_HTTP_ANSWERED)
+	return strcmp(store->scheme, "http") == 0 &&
+		request->http.status == 400 && request->code[0] == '\0';
+}
+
+static int
+sqlstate_of(const FmS3Store *store, const FmS3Request *request)
+{
+	if (request->http.outcome != FM_HTTP_ANSWERED ||
+		wants_tls(store, request))
 		return ERRCODE_CONNECTION_FAILURE;
 	switch (request->http.status)
 	{
@@ -743,10 +755,18 @@ sqlstate_of(const FmS3Request *request)
 }
 
 static int
-hint_for(const FmS3Request *request)
+hint_for(const FmS3Store *store, const FmS3Request *request)
 {
+	if (request->http.obstacle == FM_HTTP_BAD_CERTIFICATE)
+		return errhint("Check the server option \"ca_file\", and whether the certificate is valid for the host in \"endpoint\".");
+	if (request->http.obstacle == FM_HTTP_BAD_SCHEME)
+		return errhint("Check whether the server option \"endpoint\" has to begin with \"http://\" or with \"https://\".");
+	if (wants_tls(store, request) ||
+		(request->http.outcome != FM_HTTP_ANSWERED &&
+		 strcmp(store->scheme, "http") == 0))
+		return errhint("Check the server option \"endpoint\", also whether it has to begin with \"https://\", and the network.");
 	if (request->http.outcome != FM_HTTP_ANSWERED)
-		return errhint("Check the server options \"endpoint\", \"region\" and \"ca_file\", and the network.");
+		return errhint("Check the server options \"endpoint\" and \"region\", and the network.");
 	if (request->http.status == 403)
 		return errhint("Check the credentials of the user mapping, and what they may do in the bucket.");
 	if (is_code(request, "NoSuchBucket"))
@@ -765,14 +785,14 @@ fm_s3_raise(FmS3Store *store, const FmS3Request *request, const char *what)
 
 	if (http->outcome != FM_HTTP_ANSWERED)
 		ereport(ERROR,
-				(errcode(sqlstate_of(request)),
+				(errcode(sqlstate_of(store, request)),
 				 errmsg("could not %s from %s://%s for server \"%s\"", what,
 						store->scheme, store->host,
 						store->base.options.servername),
 				 errdetail("%s", http->message),
-				 hint_for(request)));
+				 hint_for(store, request)));
 	ereport(ERROR,
-			(errcode(sqlstate_of(request)),
+			(errcode(sqlstate_of(store, request)),
 			 errmsg("could not %s: %s://%s answered %d%s%s for server \"%s\"",
 					what, store->scheme, store->host, http->status,
 					request->code[0] != '\0' ? " " : "", request->code,
@@ -782,5 +802,5 @@ fm_s3_raise(FmS3Store *store, const FmS3Request *request, const char *what)
 					   request->method,
 					   request->name != NULL ? request->name : "",
 					   store->region, source),
-			 hint_for(request)));
+			 hint_for(store, request)));
 }
