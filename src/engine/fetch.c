@@ -8,8 +8,8 @@
  * reads a cached block relies on that and checks nothing.  A data block that
  * is fetched without a codec is therefore kept in backend memory.
  *
- * A damaged block is read once more from the store before the error rises: a
- * flipped bit on the way is not damage of the object.
+ * A damaged block is read again from the store before the error rises, over
+ * other connections: a flipped bit on the way is not damage of the object.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,6 @@
 #include "objstore/pg_alloc.h"
 #include "objstore/pg_status.h"
 
-#define FETCH_TRIES 2			/* reads of a range that fails its checks */
 #define FETCH_SCRATCH_KEPT (1024 * 1024)	/* bytes of scratch kept */
 #define PARTITION_MAX_RAW (1024 * 1024)
 #define TOP_MAX_RAW (256 * 1024 * 1024)
@@ -178,10 +177,13 @@ fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 			   start_us);
 }
 
-/* Reads one range of a run to dest, or raises an error. */
+/*
+ * Reads one range of a run to dest, or raises an error.  "anew": the last
+ * answer was wrong.
+ */
 static void
 read_to(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
-		uint8 *dest)
+		bool anew, uint8 *dest)
 {
 	FmReadRange range;
 	FmFault		fault;
@@ -192,6 +194,7 @@ read_to(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
 	range.offset = offset;
 	range.length = size;
 	range.dest = dest;
+	range.anew = anew;
 	fm_fetch_read(fetch, &range, 1);
 	switch (range.result)
 	{
@@ -239,7 +242,7 @@ read_range(FmFetch *fetch, const FmRunDesc *run, uint64 offset, uint64 size,
 	if (staged != NULL)
 		return staged;
 	dest = fetch_room(size);
-	read_to(fetch, run, offset, size, dest);
+	read_to(fetch, run, offset, size, again, dest);
 	return dest;
 }
 
@@ -314,11 +317,11 @@ load_in_place(FmFetch *fetch, const FmRunDesc *run, FmBlockHandle handle,
 	if (find_ahead(fetch, run, handle.offset, handle.size) != NULL)
 		return false;
 	read_to(fetch, run, handle.offset + handle.size - sizeof(trailer),
-			sizeof(trailer), trailer);
+			sizeof(trailer), false, trailer);
 	if (fm_block_trailer_codec(trailer) != FM_CODEC_RAW)
 		return false;
 	dest = pin_memory(pin, handle.size);
-	read_to(fetch, run, handle.offset, handle.size, dest);
+	read_to(fetch, run, handle.offset, handle.size, false, dest);
 	if (fm_block_verify(fm_slice(dest, handle.size), &run->id, handle.offset,
 						FM_BLOCK_DATA, FM_MAX_RAW_BLOCK, &info,
 						&fault) != FM_OK ||
@@ -351,7 +354,7 @@ load_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
 							fm_slice(stored, handle.size), pin,
 							&fault) == FM_OK)
 			break;
-		if (tries == FETCH_TRIES || fault.status != FM_CORRUPTION)
+		if (tries == FM_READ_TRIES || fault.status != FM_CORRUPTION)
 		{
 			bool		loading = pin->state == FM_PIN_LOADING;
 
@@ -470,7 +473,7 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 								pin, &fault) == FM_OK)
 				break;
 		}
-		if (tries == FETCH_TRIES || fault.status != FM_CORRUPTION)
+		if (tries == FM_READ_TRIES || fault.status != FM_CORRUPTION)
 		{
 			fm_cache_abandon(pin);
 			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,

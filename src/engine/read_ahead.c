@@ -140,6 +140,7 @@ start_piece(FmReadAhead *ahead, FmFetch *fetch, uint32 size)
 		ahead->frontier;
 	piece->range.length = size;
 	piece->range.dest = piece->data;
+	piece->range.anew = false;
 	piece->range.result = FM_READ_SHORT;
 	old = MemoryContextSwitchTo(piece->context);
 	piece->pending = fetch->store->ops->start_read(fetch->store,

@@ -160,6 +160,7 @@ cut_pieces(const Segment *segment, FmReadRange *ranges)
 		ranges[n].id = segment->run;
 		ranges[n].offset = segment->offset + at;
 		ranges[n].length = (uint32) Min(PIECE_SIZE, segment->size - at);
+		ranges[n].anew = false;
 		ranges[n++].dest = segment->data + at;
 	}
 	return n;

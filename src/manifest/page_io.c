@@ -11,8 +11,6 @@
 #include "manifest/page_io.h"
 #include "objstore/pg_status.h"
 
-#define READ_TRIES 2
-
 FmSlice		(*fm_page_read_hook) (FmStore *store, const FmPageRef *ref,
 								  uint64 version) = NULL;
 void		(*fm_page_written_hook) (FmStore *store, const FmId *id,
@@ -26,7 +24,7 @@ fm_page_read(FmStore *store, const FmPageRef *ref, uint64 version)
 		fm_page_read_store(store, ref, version);
 }
 
-/* A page that is wrong is read once more; then its decoder tells. */
+/* A page that is wrong is read again; then its decoder tells. */
 FmSlice
 fm_page_read_store(FmStore *store, const FmPageRef *ref, uint64 version)
 {
@@ -39,8 +37,9 @@ fm_page_read_store(FmStore *store, const FmPageRef *ref, uint64 version)
 	range.offset = 0;
 	range.length = ref->size;
 	range.dest = palloc(ref->size);
-	for (tries = 0; tries < READ_TRIES; tries++)
+	for (tries = 0; tries < FM_READ_TRIES; tries++)
 	{
+		range.anew = tries > 0;
 		store->ops->read(store, &range, 1);
 		switch (range.result)
 		{

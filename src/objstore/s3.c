@@ -161,6 +161,7 @@ prepare_read(FmS3Store *store, FmReadRange *ranges, int n)
 		request->offset = group->offset;
 		request->http.dest = group->dest;
 		request->http.dest_size = group->length;
+		request->http.fresh_connection = first->anew;
 	}
 	return pending;
 }

@@ -115,6 +115,18 @@ fm_s3_poll_head(FmPendingHead *pending)
 	return fm_s3_poll_batch(pending->batch);
 }
 
+/* Is the answer no HEAD, but perhaps on the way only? */
+static bool
+is_damaged(const FmPendingHead *pending)
+{
+	const FmHttpRequest *http = &pending->request.http;
+	FmHeadIdentity identity;
+
+	return http->status == 200 && !http->overflow &&
+		fm_head_identify(fm_slice(http->dest, http->received), &identity,
+						 NULL) == FM_CORRUPTION;
+}
+
 /*
  * Takes the answer: brings the copy up to date, with "bytes" if it is another
  * one.  False if there is none.
@@ -152,7 +164,8 @@ take_answer(FmS3Store *store, const FmPendingHead *pending, FmHeadCopy *copy,
 		default:
 			fm_s3_raise(store, request, "read HEAD");
 	}
-	fm_shared_head_note(&store->base, copy, new);
+	if (!is_damaged(pending))
+		fm_shared_head_note(&store->base, copy, new);
 	return true;
 }
 
@@ -163,8 +176,15 @@ ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
 	FmPendingHead *pending = prepare_get(store, copy->etag,
 										 store->head_buffer);
 	bool		exists;
+	int			tries;
 
-	fm_s3_perform(store, &pending->request, 1, FM_WAIT_HEAD_READ);
+	for (tries = 1;; tries++)
+	{
+		fm_s3_perform(store, &pending->request, 1, FM_WAIT_HEAD_READ);
+		if (!is_damaged(pending) || tries == FM_READ_TRIES)
+			break;
+		pending->request.http.fresh_connection = true;
+	}
 	exists = take_answer(store, pending, copy, bytes);
 	pfree(pending);
 	return exists;
@@ -230,11 +250,12 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 		return FM_HEAD_FRESH;
 
 	/* What was asked with another tag tells nothing about this one. */
-	if (started != NULL && strcmp(started->etag, my_etag) == 0)
-	{
+	if (started != NULL && strcmp(started->etag, my_etag) != 0)
+		started = NULL;
+	if (started != NULL)
 		fm_s3_finish_batch(started->batch);
+	if (started != NULL && !is_damaged(started))
 		exists = take_answer(store, started, &copy, &found);
-	}
 	else
 		exists = find_out(store, my_etag, &copy, &found);
 	if (!exists)

@@ -27,7 +27,6 @@
 
 #define MIN_PAUSE_MS 50
 #define MAX_PAUSE_MS 5000
-#define WRONG_RANGE_TRIES 3
 #define REFRESH_BEFORE_EXPIRY_MS (5 * 60 * 1000)
 #define EMPTY_SHA256 \
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -507,6 +506,7 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n,
 			if (judgement == FINAL && !wrong)
 				continue;
 			wrong_range |= wrong;
+			request->http.fresh_connection |= wrong;
 			passing |= judgement == PASSING;
 			retry_after = Max(retry_after, request->http.retry_after);
 			request->retries++;
@@ -515,7 +515,7 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n,
 		npending = nleft;
 		if (npending == 0)
 			break;
-		if (wrong_range && ++wrong_ranges == WRONG_RANGE_TRIES)
+		if (wrong_range && ++wrong_ranges == FM_READ_TRIES)
 			fm_s3_raise(store, pending[0], "read a range");
 		if (passing)
 			check_commit_deadline(store);

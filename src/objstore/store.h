@@ -45,6 +45,12 @@ typedef enum FmReadResult
 	FM_READ_SHORT				/* the object ends before the range does */
 } FmReadResult;
 
+/*
+ * How often what fails its checks is read before that is an error: bits may
+ * be wrong on the way, too, and more than once in a row.
+ */
+#define FM_READ_TRIES 4
+
 /* One range of an object to read; dest has length bytes. */
 typedef struct FmReadRange
 {
@@ -53,6 +59,8 @@ typedef struct FmReadRange
 	uint64		offset;			/* bytes from the start of the object */
 	uint32		length;
 	uint8	   *dest;
+	bool		anew;			/* the last answer was wrong: not by the way
+								 * that it came */
 	FmReadResult result;		/* is filled */
 } FmReadRange;
 

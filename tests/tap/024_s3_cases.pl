@@ -198,22 +198,44 @@ for my $case ([ 'compaction', 'runs' ], [ 'compaction', 'HEAD' ],
 	is($session->value("SELECT count(*) FROM $d"), 2000, 'F22: and of the right ones');
 }
 
-# F20: a wrong bit of a page, once and twice.
+# F20: wrong bits on the way, several times in a row: of a page, of the index
+# of a run, of a block, of HEAD.
 {
 	new_store();
+	$session->run("ALTER FOREIGN TABLE $_ OPTIONS (ADD autocompact 'off')") for $s, $d;
 	$session->run("INSERT INTO $d VALUES (-$_, 'x')") for 1 .. 70;
-	for my $times (1, 2)
-	{
-		my $fresh = connect_to($node);
+	my $rows = 2070;
+	my ($run) = map { s{^\Q$prefix\E/}{}r } (run_names())[-1];
 
-		$session->run('SELECT fusio_manifest_cache_reset()');
-		$proxy->plan(map { "$_ flip ^GET .*/pages/" } 1 .. $times);
-		is($fresh->sqlstate("SELECT count(*) FROM $s"), $times == 1 ? '00000' : 'XX001',
-			"F20: a page that is wrong, $times times");
-		ok($proxy->has_acted, 'F20: it was read');
+	for my $what ('pages/', $run, 'HEAD')
+	{
+		for my $times (1, 3, 4)
+		{
+			my $fresh = connect_to($node);
+			my $state = $times < 4 ? '00000' : 'XX001';
+
+			# another HEAD, and only those of this cluster who ask know of it
+			$session->run("INSERT INTO $d VALUES (" . ++$rows . ", 'x')");
+			$session->run('SELECT fusio_manifest_cache_reset()');
+			$proxy->plan(map { "$_ flip ^GET \\S+/$what" } 1 .. $times);
+			is($fresh->sqlstate("SELECT count(*) FROM $s"), $state,
+				"F20: $what is wrong, $times times");
+			is((grep { / flip 20/ } $proxy->log), $times, 'F20: it was read so often');
+			is($session->value("SELECT count(*) FROM $s"), $rows,
+				"F20: another session reads on");
+			is($fresh->value("SELECT count(*) FROM $s"), $rows, 'F20: this one, too');
+		}
 	}
 	$proxy->plan;
-	is($session->value("SELECT count(*) FROM $s"), 2070, 'F20: and all is well');
+
+	# of a row's block, with the index in the cache
+	$session->run('SET fusio_manifest.enable_cache = off');
+	$proxy->plan(map { "$_ flip ^GET \\S+/$run" } 1 .. 3);
+	is($session->value("SELECT v FROM $s WHERE k = 7"), $session->value('SELECT md5(7::text)'),
+		'F20: a block that is wrong, 3 times');
+	is((grep { / flip 20/ } $proxy->log), 3, 'F20: it was read so often');
+	$session->run('RESET fusio_manifest.enable_cache');
+	$proxy->plan;
 }
 
 # F24: a service that ignores conditions.
