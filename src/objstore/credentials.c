@@ -197,8 +197,19 @@ read_profile(const FmStoreOptions *options, FmCredentials *result)
 
 static const FmSlice nothing = {NULL, 0};
 
+static void
+raise_no_answer(const FmStore *store, const char *url, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("could not obtain credentials for server \"%s\"",
+					store->options.servername),
+			 errdetail("No answer from %s: %s", url, why),
+			 errhint("Check the environment of the server process, and the network.")));
+}
+
 static FmHttpRequest *
-ask(const FmStoreOptions *options, const char *method, const char *url,
+ask(const FmStore *store, const char *method, const char *url,
 	const char *const *headers, FmSlice body)
 {
 	FmHttpRequest *request = palloc0(sizeof(FmHttpRequest));
@@ -210,26 +221,30 @@ ask(const FmStoreOptions *options, const char *method, const char *url,
 	request->url = url;
 	request->headers = headers;
 	request->body = body;
-	request->timeout_ms = METADATA_TIMEOUT_MS;
 	request->dest = palloc0(ANSWER_ROOM);
 	request->dest_size = ANSWER_ROOM - 1;
 	memset(&http_options, 0, sizeof(http_options));
-	http_options.connect_timeout_ms = METADATA_TIMEOUT_MS;
-	http_options.ca_file = options->ca_file;
+	http_options.ca_file = store->options.ca_file;
 	http_options.max_parallel = 1;
 	http_options.wait_event = fm_wait_event(FM_WAIT_CREDENTIALS);
 	http_options.pace = &pace;
 	do
 	{
+		request->timeout_ms = Min(METADATA_TIMEOUT_MS,
+								  fm_store_left_ms(store));
+		http_options.connect_timeout_ms = request->timeout_ms;
 		fm_http_perform(&request, 1, &http_options);
-	} while ((request->outcome != FM_HTTP_ANSWERED ||
-			  request->status >= 500) && ++tries < METADATA_TRIES);
+		if (request->outcome == FM_HTTP_ANSWERED && request->status < 500)
+			break;
+		fm_store_check_deadline(store, "What hands out the credentials");
+	} while (++tries < METADATA_TRIES);
 	if (request->outcome != FM_HTTP_ANSWERED)
-		raise_none(options, psprintf("No answer from %s: %s", url,
-									 request->message));
+		raise_no_answer(store, url, request->message);
+	if (request->status >= 500)
+		raise_no_answer(store, url, psprintf("status %d", request->status));
 	if (request->status != 200)
-		raise_none(options, psprintf("%s answered %d.", url,
-									 request->status));
+		raise_none(&store->options, psprintf("%s answered %d.", url,
+											 request->status));
 	request->dest[request->received] = '\0';
 	return request;
 }
@@ -277,7 +292,7 @@ take_json(const FmStoreOptions *options, const char *json,
 }
 
 static void
-read_container(const FmStoreOptions *options, FmCredentials *result)
+read_container(const FmStore *store, FmCredentials *result)
 {
 	const char *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
 	const char *token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
@@ -293,15 +308,15 @@ read_container(const FmStoreOptions *options, FmCredentials *result)
 		token = trim(text);
 	if (token != NULL)
 		headers[0] = psprintf("Authorization: %s", token);
-	take_json(options,
-			  (char *) ask(options, "GET", url, headers, nothing)->dest,
+	take_json(&store->options,
+			  (char *) ask(store, "GET", url, headers, nothing)->dest,
 			  result);
 	result->source = "container";
 }
 
 /* The second version of the instance's metadata service: a token first. */
 static void
-read_instance(const FmStoreOptions *options, FmCredentials *result)
+read_instance(const FmStore *store, FmCredentials *result)
 {
 	static const char *const token_headers[] =
 	{"X-aws-ec2-metadata-token-ttl-seconds: 21600", NULL};
@@ -313,22 +328,22 @@ read_instance(const FmStoreOptions *options, FmCredentials *result)
 	if (variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") != NULL ||
 		variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") != NULL)
 	{
-		read_container(options, result);
+		read_container(store, result);
 		return;
 	}
 	if (endpoint == NULL)
 		endpoint = INSTANCE_ENDPOINT;
 	headers[0] = psprintf("X-aws-ec2-metadata-token: %s",
-						  (char *) ask(options, "PUT",
+						  (char *) ask(store, "PUT",
 									   psprintf("%s/latest/api/token",
 												endpoint),
 									   token_headers, nothing)->dest);
 	roles = psprintf("%s/latest/meta-data/iam/security-credentials/",
 					 endpoint);
-	role = (char *) ask(options, "GET", roles, headers, nothing)->dest;
+	role = (char *) ask(store, "GET", roles, headers, nothing)->dest;
 	role[strcspn(role, "\r\n")] = '\0';
-	take_json(options,
-			  (char *) ask(options, "GET", psprintf("%s%s", roles, role),
+	take_json(&store->options,
+			  (char *) ask(store, "GET", psprintf("%s%s", roles, role),
 						   headers, nothing)->dest,
 			  result);
 	result->source = psprintf("instance role \"%s\"", role);
@@ -346,7 +361,7 @@ need_xml(const FmStoreOptions *options, const char *xml, const char *element)
 
 /* The token goes into the body: addresses are logged, and shown in errors. */
 static void
-read_web_identity(const FmStoreOptions *options, FmCredentials *result)
+read_web_identity(const FmStore *store, FmCredentials *result)
 {
 	static const char *const headers[] =
 	{"Content-Type: application/x-www-form-urlencoded; charset=utf-8", NULL};
@@ -360,10 +375,10 @@ read_web_identity(const FmStoreOptions *options, FmCredentials *result)
 	char	   *token;
 
 	if (file == NULL || role == NULL)
-		raise_none(options, "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not both set in the environment of the server process.");
+		raise_none(&store->options, "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not both set in the environment of the server process.");
 	token = read_file(file);
 	if (token == NULL)
-		raise_none(options, psprintf("File \"%s\" does not exist.", file));
+		raise_none(&store->options, psprintf("File \"%s\" does not exist.", file));
 	if (endpoint == NULL)
 		endpoint = region == NULL ? "https://sts.amazonaws.com" :
 			psprintf("https://sts.%s.amazonaws.com", region);
@@ -374,12 +389,12 @@ read_web_identity(const FmStoreOptions *options, FmCredentials *result)
 	fm_uri_encode(&body, session != NULL ? session : "fusio_manifest", false);
 	appendStringInfoString(&body, "&WebIdentityToken=");
 	fm_uri_encode(&body, trim(token), false);
-	xml = (char *) ask(options, "POST", psprintf("%s/", endpoint), headers,
+	xml = (char *) ask(store, "POST", psprintf("%s/", endpoint), headers,
 					   fm_slice(body.data, body.len))->dest;
-	result->access_key_id = need_xml(options, xml, "AccessKeyId");
-	result->secret_access_key = need_xml(options, xml, "SecretAccessKey");
-	result->session_token = need_xml(options, xml, "SessionToken");
-	result->expires = parse_time(need_xml(options, xml, "Expiration"));
+	result->access_key_id = need_xml(&store->options, xml, "AccessKeyId");
+	result->secret_access_key = need_xml(&store->options, xml, "SecretAccessKey");
+	result->session_token = need_xml(&store->options, xml, "SessionToken");
+	result->expires = parse_time(need_xml(&store->options, xml, "Expiration"));
 	result->source = psprintf("web identity, role \"%s\"", role);
 }
 
@@ -401,8 +416,9 @@ read_static(const FmStoreOptions *options, FmCredentials *result)
 }
 
 FmCredentials *
-fm_credentials_read(const FmStoreOptions *options, MemoryContext parent)
+fm_credentials_read(const FmStore *store)
 {
+	const FmStoreOptions *options = &store->options;
 	MemoryContext context;
 	MemoryContext old;
 	FmCredentials *result;
@@ -435,14 +451,14 @@ fm_credentials_read(const FmStoreOptions *options, MemoryContext parent)
 			read_profile(options, result);
 			break;
 		case FM_CREDENTIALS_WEB_IDENTITY:
-			read_web_identity(options, result);
+			read_web_identity(store, result);
 			break;
 		case FM_CREDENTIALS_INSTANCE:
-			read_instance(options, result);
+			read_instance(store, result);
 			break;
 	}
 	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, parent);
+	MemoryContextSetParent(context, store->context);
 	return result;
 }
 

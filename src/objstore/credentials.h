@@ -26,9 +26,13 @@ typedef struct FmCredentials
 	const char *source;			/* what was read, for people */
 } FmCredentials;
 
-/* Reads credentials anew, into a child of "parent"; raises if there are none. */
-extern FmCredentials *fm_credentials_read(const FmStoreOptions *options,
-										  MemoryContext parent);
+/*
+ * Reads credentials anew, into a child of the store's context; raises if there
+ * are none.  A service that does not answer is given up after METADATA_TRIES
+ * times METADATA_TIMEOUT_MS (08006), and when the time for a commit is over
+ * (57014).  Interrupts act while it waits, unless they are held.
+ */
+extern FmCredentials *fm_credentials_read(const FmStore *store);
 
 extern void fm_credentials_free(FmCredentials *credentials);
 

@@ -113,8 +113,7 @@ fm_s3_credentials(FmS3Store *store)
 										 old->expires) >
 		 REFRESH_BEFORE_EXPIRY_MS))
 		return old;
-	store->credentials = fm_credentials_read(&store->base.options,
-											 store->base.context);
+	store->credentials = fm_credentials_read(&store->base);
 	if (old != NULL)
 		fm_credentials_free(old);
 	return store->credentials;
@@ -301,8 +300,7 @@ repair(FmS3Store *store, FmS3Request *request, Repairs *done)
 		FmCredentials *old = store->credentials;
 
 		done->credentials = true;
-		store->credentials = fm_credentials_read(&store->base.options,
-												 store->base.context);
+		store->credentials = fm_credentials_read(&store->base);
 		fm_credentials_free(old);
 		return true;
 	}
@@ -347,28 +345,10 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 	}
 }
 
-/* What is left of the time for a commit; INT_MAX where that is not bounded. */
-static int
-commit_left_ms(const FmS3Store *store)
-{
-	int64		left_us = PG_INT64_MAX;
-
-	if (store->base.deadline != 0 && !TIMESTAMP_IS_NOEND(store->base.deadline))
-		left_us = store->base.deadline - GetCurrentTimestamp();
-	return (int) Min(Max(left_us, 0) / 1000, INT_MAX - 1) + 1;
-}
-
 static void
 check_commit_deadline(const FmS3Store *store)
 {
-	if (store->base.deadline != 0 &&
-		GetCurrentTimestamp() >= store->base.deadline)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("canceling commit due to commit timeout"),
-				 errdetail("The store of server \"%s\" does not answer.",
-						   store->base.options.servername),
-				 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
+	fm_store_check_deadline(&store->base, "The store");
 }
 
 static FmHttpBatch *
@@ -378,7 +358,7 @@ start_requests(FmS3Store *store, FmS3Request **requests, int n,
 	const FmStoreOptions *options = &store->base.options;
 	FmHttpRequest **https = palloc(sizeof(FmHttpRequest *) * n);
 	FmHttpOptions http_options;
-	int			left_ms = commit_left_ms(store);
+	int			left_ms = fm_store_left_ms(&store->base);
 	int			i;
 
 	for (i = 0; i < n; i++)
@@ -441,7 +421,7 @@ end_of_pause_us(const FmS3Store *store, int tries, int retry_after)
 	pause_ms = (int64) pg_prng_uint64_range(&pg_global_prng_state, 1,
 											(uint64) pause_ms);
 	pause_ms = Max(pause_ms, (int64) retry_after * 1000);
-	pause_ms = Min(pause_ms, commit_left_ms(store));
+	pause_ms = Min(pause_ms, fm_store_left_ms(&store->base));
 	return fm_monotonic_us() + pause_ms * 1000;
 }
 

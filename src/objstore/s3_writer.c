@@ -16,6 +16,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "objstore/s3.h"
 #include "objstore/sigv4.h"
@@ -128,7 +129,9 @@ abort_upload(OpenUpload *upload)
 		FmS3Request *request = palloc0(sizeof(FmS3Request));
 
 		options->retry_timeout_ms = 0;
-		upload->store->base.deadline = 0;
+		upload->store->base.deadline =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										ABORT_TIMEOUT_MS);
 		options->request_timeout_ms = Min(request_timeout_ms, ABORT_TIMEOUT_MS);
 		request->method = "DELETE";
 		request->name = upload->name;

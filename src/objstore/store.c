@@ -22,6 +22,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "objstore/local.h"
 #include "objstore/s3.h"
@@ -127,6 +128,28 @@ fm_store_check_file_privileges(Oid roleid)
 			 errdetail("Role \"%s\" is neither a superuser nor a member of both \"pg_read_server_files\" and \"pg_write_server_files\".",
 					   GetUserNameFromId(roleid, false)),
 			 errhint("Servers with a \"file://\" location must be created and owned by such a role.")));
+}
+
+int
+fm_store_left_ms(const FmStore *store)
+{
+	int64		left_us = PG_INT64_MAX;
+
+	if (store->deadline != 0 && !TIMESTAMP_IS_NOEND(store->deadline))
+		left_us = store->deadline - GetCurrentTimestamp();
+	return (int) Min(Max(left_us, 0) / 1000, INT_MAX - 1) + 1;
+}
+
+void
+fm_store_check_deadline(const FmStore *store, const char *what)
+{
+	if (store->deadline != 0 && GetCurrentTimestamp() >= store->deadline)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling commit due to commit timeout"),
+				 errdetail("%s of server \"%s\" does not answer.", what,
+						   store->options.servername),
+				 errhint("Raise \"fusio_manifest.commit_timeout\", or try again.")));
 }
 
 /* A server or a mapping changed; hash 0 stands for all of them. */

@@ -277,6 +277,18 @@ struct FmStore
  */
 extern FmStore *fm_store_open(const FmStoreOptions *options);
 
+/*
+ * What is left of the time for the commit under way, at least 1 ms; INT_MAX
+ * where that is not bounded.
+ */
+extern int	fm_store_left_ms(const FmStore *store);
+
+/*
+ * Raises 57014 if that time is over; "what", as in "The store", is what of
+ * the server was waited for.
+ */
+extern void fm_store_check_deadline(const FmStore *store, const char *what);
+
 /* Raises an error for a location that cannot be one, naming what is wrong. */
 extern void fm_store_check_location(const char *location);
 

@@ -6,6 +6,7 @@ use FmTest::Cluster;
 use FmTest::S3;
 use HTTP::Tiny;
 use IO::Socket::INET;
+use POSIX ();
 use Test::More;
 
 plan skip_all => 'no S3 service' unless FmTest::S3::is_there();
@@ -21,19 +22,33 @@ spew("$home/.aws/credentials", "# a comment\n[other]\naws_access_key_id=no\n"
 spew("$home/token", "a web token\n");
 
 # A service that hands out credentials: of an instance, and for a web token.
+# The file "mode" says "soon", for keys that must be asked for again each time,
+# or "stall".
 my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 8)
   or die "listen: $!";
 my $metadata = 'http://127.0.0.1:' . $listener->sockport;
 my $json = qq({"Code": "Success", "AccessKeyId": "$ENV{S3_KEY}", )
-  . qq("SecretAccessKey": "$ENV{S3_SECRET}", "Expiration": "2099-01-01T00:00:00Z"});
+  . qq("SecretAccessKey": "$ENV{S3_SECRET}", "Expiration": "%s"});
+spew("$home/mode", '');
 my $xml = "<A><Credentials><AccessKeyId>$ENV{S3_KEY}</AccessKeyId>"
   . "<SecretAccessKey>$ENV{S3_SECRET}</SecretAccessKey>"
   . '<SessionToken></SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>'
   . '</Credentials></A>';
 my $handing_out = spawn(sub {
+	my @stalled;
+
 	while (my $client = $listener->accept)
 	{
 		my $request = '';
+		my $mode = slurp("$home/mode");
+		my $expires = $mode ne 'soon' ? '2099-01-01T00:00:00Z'
+		  : POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime time + 100);
+
+		if ($mode eq 'stall')
+		{
+			push @stalled, $client;
+			next;
+		}
 
 		$request .= <$client> until $request =~ /\r\n\r\n$/;
 		read $client, $request, $1, length $request
@@ -42,7 +57,7 @@ my $handing_out = spawn(sub {
 		  : $request =~ m{^GET /latest/meta-data/iam/security-credentials/ .*metadata-token: token}s
 		  ? "role\n"
 		  : $request =~ m{^GET \S+/security-credentials/role .*metadata-token: token}s
-		  ? $json
+		  ? sprintf($json, $expires)
 		  : $request =~ m{^POST / .*x-www-form-urlencoded.*\r\n\r\nAction=AssumeRoleWithWebIdentity&\S*WebIdentityToken=a%20web%20token$}s
 		  ? $xml
 		  : undef;
@@ -209,6 +224,54 @@ for my $source ('environment', 'profile', 'instance', 'web_identity')
 		qr/^(environment$|profile "test"$|instance role "role"2099)/, "$source: source");
 }
 
+# a service for credentials that accepts, and never answers
+my $result;
+for my $source ('instance', 'web_identity')
+{
+	spew("$home/mode", 'stall');
+	my ($patient, $hasty, $cancelled) = map { connect_to($node) } 1 .. 3;
+	my $sql = "SELECT source FROM fusio_manifest_whoami('$source')";
+
+	$start = Time::HiRes::time();
+	$_->send($sql) for $patient, $cancelled;
+	is($hasty->sqlstate("SET statement_timeout = '300ms'; $sql"), '57014',
+		"$source: statement_timeout");
+	$cancelled->cancel;
+	is($cancelled->result->{sqlstate}, '57014', "$source: cancel");
+	cmp_ok(Time::HiRes::time() - $start, '<', 2, "$source: at once");
+	$result = $patient->result;
+	is($result->{sqlstate}, '08006', "$source: no answer");
+	like($result->{message} . $result->{detail}, qr/credentials.*No answer from \Q$metadata\E/s,
+		"$source: clearly");
+	cmp_ok(Time::HiRes::time() - $start, '<', 15, "$source: in time");
+	spew("$home/mode", '');
+	spew("$home/token", "a web token\n");
+	is($patient->sqlstate($sql), '00000', "$source: and when it answers");
+}
+for my $how ('commit_timeout', 'cancel')
+{
+	spew("$home/mode", 'soon');
+	my $late = connect_to($node);
+
+	$late->run("SET fusio_manifest.commit_timeout = '1s'") if $how eq 'commit_timeout';
+	$late->run('BEGIN; INSERT INTO t_instance VALUES (-7, NULL)');
+	spew("$home/mode", 'stall');
+	$start = Time::HiRes::time();
+	$late->send('COMMIT');
+	if ($how eq 'cancel')
+	{
+		ok(!$late->is_ready(0.5), 'COMMIT waits for credentials');
+		$late->cancel;
+	}
+	$result = $late->result;
+	is($result->{sqlstate}, '57014', "$how while COMMIT waits for credentials");
+	like($result->{detail}, qr/hands out the credentials/, 'and says so')
+	  if $how eq 'commit_timeout';
+	cmp_ok(Time::HiRes::time() - $start, '<', 2.5, 'in time');
+	spew("$home/mode", '');
+	is($session->value('SELECT count(*) FROM t WHERE k = -7'), 0, 'it is not committed');
+}
+
 # who may use what
 $session->run('CREATE ROLE app LOGIN; CREATE ROLE other LOGIN');
 $session->run('GRANT SELECT ON ALL TABLES IN SCHEMA public TO app, other');
@@ -224,7 +287,7 @@ is($session->sqlstate('SELECT * FROM tv WHERE k = 5'), '42704',
 	'no mapping: nothing, though blocks are cached');
 $session->run("CREATE USER MAPPING FOR PUBLIC SERVER v OPTIONS "
 	  . "(access_key_id '$ENV{S3_KEY}', secret_access_key 'wrong')");
-my $result = $session->query('SELECT * FROM tv WHERE k = 5');
+$result = $session->query('SELECT * FROM tv WHERE k = 5');
 is($result->{sqlstate}, '28000', 'a wrong secret: nothing');
 unlike($session->describe($result), qr/wrong(?!\w)|$ENV{S3_SECRET}/,
 	'errors hold no secret');
