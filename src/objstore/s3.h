@@ -75,11 +75,13 @@ typedef struct FmS3Request
 	bool		has_range;
 	uint64		offset;			/* of the range, which fills http.dest */
 	int			max_timeout_ms; /* 0: only the store's options count */
+	bool		may_fail_late;	/* 200 may come with an error in its body;
+								 * http.dest has room for a NUL after it */
 	FmSlice		body;
 	FmHttpRequest http;			/* dest, dest_size, fresh_connection are the
 								 * caller's; the answer is filled */
 
-	/* An answer that is no success, from its body or else its status. */
+	/* Of the body of an answer that is no success; "": it says nothing. */
 	char		code[64];		/* "NoSuchKey" */
 	char		message[256];
 	int			retries;

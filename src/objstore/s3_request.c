@@ -224,16 +224,26 @@ static void
 note_error(FmS3Request *request)
 {
 	FmHttpRequest *http = &request->http;
+	const char *body = http->error_body;
 	char	   *found;
 
 	request->code[0] = '\0';
 	request->message[0] = '\0';
-	if (http->outcome != FM_HTTP_ANSWERED || http->error_size == 0)
+	if (http->outcome != FM_HTTP_ANSWERED)
 		return;
-	found = fm_s3_xml_text(http->error_body, "Code");
+	if (request->may_fail_late && http->status == 200)
+	{
+		http->dest[http->received] = '\0';
+		body = strstr((char *) http->dest, "<Error>");
+		if (body == NULL)
+			return;
+	}
+	else if (http->error_size == 0)
+		return;
+	found = fm_s3_xml_text(body, "Code");
 	if (found != NULL)
 		strlcpy(request->code, found, sizeof(request->code));
-	found = fm_s3_xml_text(http->error_body, "Message");
+	found = fm_s3_xml_text(body, "Message");
 	if (found != NULL)
 		strlcpy(request->message, found, sizeof(request->message));
 }
@@ -313,6 +323,16 @@ repair(FmS3Store *store, FmS3Request *request, Repairs *done)
 	return false;
 }
 
+/* An error that may pass, whatever the status is that it came with. */
+static bool
+is_passing_code(const FmS3Request *request)
+{
+	return is_code(request, "RequestTimeout") ||
+		is_code(request, "SlowDown") ||
+		is_code(request, "InternalError") ||
+		is_code(request, "ServiceUnavailable");
+}
+
 static Judgement
 judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 {
@@ -338,8 +358,12 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 		case 403:
 			if (repair(store, request, done))
 				return REPAIRED;
-			return is_code(request, "RequestTimeout") ||
-				is_code(request, "SlowDown") ? PASSING : FINAL;
+			return is_passing_code(request) ? PASSING : FINAL;
+		case 200:
+			return is_passing_code(request) ? PASSING : FINAL;
+		case 409:
+			/* another request for the same name, perhaps our own, goes on */
+			return strcmp(request->method, "PUT") == 0 ? PASSING : FINAL;
 		default:
 			return FINAL;
 	}
@@ -453,9 +477,9 @@ retry_deadline(const FmS3Store *store)
 		(int64) store->base.options.retry_timeout_ms * 1000;
 }
 
-/* Performs requests, some of which may have been sent before. */
+/* Performs requests; "sent": they have an answer, which may not be the last. */
 static void
-perform_until(FmS3Store *store, FmS3Request *requests, int n,
+perform_until(FmS3Store *store, FmS3Request *requests, int n, bool sent,
 			  FmWaitEvent wait_event, int64 deadline_us)
 {
 	FmS3Request **pending = palloc(sizeof(FmS3Request *) * Max(n, 1));
@@ -476,7 +500,9 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n,
 
 		CHECK_FOR_INTERRUPTS();
 		check_commit_deadline(store);
-		send_requests(store, pending, npending, wait_event);
+		if (!sent)
+			send_requests(store, pending, npending, wait_event);
+		sent = false;
 		for (i = 0; i < npending; i++)
 		{
 			FmS3Request *request = pending[i];
@@ -514,7 +540,8 @@ fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
 
 	for (i = 0; i < n; i++)
 		requests[i].retries = 0;
-	perform_until(store, requests, n, wait_event, retry_deadline(store));
+	perform_until(store, requests, n, false, wait_event,
+				  retry_deadline(store));
 }
 
 struct FmS3Batch
@@ -630,23 +657,11 @@ fm_s3_poll_batch(FmS3Batch *batch)
 void
 fm_s3_finish_batch(FmS3Batch *batch)
 {
-	int			i;
-
 	fm_http_wait(batch->http);
-	for (i = 0; i < batch->n; i++)
-	{
-		FmS3Request *request = &batch->requests[i];
-		Repairs		done = {false, false, false};
-
-		if (judge(batch->store, request, &done) == FINAL &&
-			!is_wrong_range(request))
-			continue;
-		if (batch->deadline_us == 0)
-			batch->deadline_us = retry_deadline(batch->store);
-		request->retries++;
-		perform_until(batch->store, request, 1, batch->wait_event,
-					  batch->deadline_us);
-	}
+	if (batch->deadline_us == 0)
+		batch->deadline_us = retry_deadline(batch->store);
+	perform_until(batch->store, batch->requests, batch->n, true,
+				  batch->wait_event, batch->deadline_us);
 }
 
 void

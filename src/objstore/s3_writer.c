@@ -304,7 +304,7 @@ put_object(FmObjectWriter *writer)
 	fm_s3_add_header(request, "if-none-match", "*");
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
 	if (request->http.status != 200 &&
-		!((request->http.status == 412 || request->http.status == 409) &&
+		!(request->http.status == 412 &&
 		  is_there(writer, writer->used)))
 		fm_s3_raise(writer->store, request, "write an object");
 	free_request(request);
@@ -324,12 +324,10 @@ complete_upload(FmObjectWriter *writer)
 					 writer->parts.data);
 	request = make_request(writer, "POST", fm_slice(body.data, body.len));
 	request->query = writer->upload->query;
+	request->may_fail_late = true;
 	fm_s3_add_header(request, "if-none-match", "*");
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
-
-	/* An error may come after the status, in the body. */
-	if ((request->http.status != 200 ||
-		 strstr((char *) request->http.dest, "<Error>") != NULL) &&
+	if ((request->http.status != 200 || request->code[0] != '\0') &&
 		!is_there(writer, writer->uploaded))
 		fm_s3_raise(writer->store, request, "complete an upload in parts");
 	forget_upload(writer->upload);

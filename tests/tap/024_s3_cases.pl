@@ -202,7 +202,6 @@ for my $case ([ 'compaction', 'runs' ], [ 'compaction', 'HEAD' ],
 # of a run, of a block, of HEAD.
 {
 	new_store();
-	$session->run("ALTER FOREIGN TABLE $_ OPTIONS (ADD autocompact 'off')") for $s, $d;
 	$session->run("INSERT INTO $d VALUES (-$_, 'x')") for 1 .. 70;
 	my $rows = 2070;
 	my ($run) = map { s{^\Q$prefix\E/}{}r } (run_names())[-1];
