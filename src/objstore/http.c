@@ -385,6 +385,15 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 		curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
 	}
 
+	/*
+	 * Connections that were there when a request was sent that got no answer
+	 * in time are not used again: with HTTP/2 that would go on until the
+	 * system gives them up, which takes a quarter of an hour.
+	 */
+	if (options->pace->trouble_us != 0)
+		curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
+						 Max((long) ((fm_monotonic_us() - options->pace->trouble_us) / 1000000), 1L));
+
 	/* A twin on the connection of the first would be as late as that is. */
 	if (request->fresh_connection || transfer->first != NULL)
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
@@ -462,6 +471,23 @@ is_without_tls(const char *message)
 		strstr(message, "unexpected TLS packet") != NULL;
 }
 
+/*
+ * Learns from a transfer that its connection, or that of its twin, may be
+ * dead.  HTTP/1.1 closes it, and HTTP/2 gives up the request only.
+ */
+static void
+note_trouble(Transfer *transfer, CURLcode code)
+{
+	Transfer   *first = transfer->first;
+	long		version = CURL_HTTP_VERSION_NONE;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	if (code == CURLE_OPERATION_TIMEDOUT ||
+		(code == CURLE_OK && version >= CURL_HTTP_VERSION_2_0 &&
+		 first != NULL && first->easy != NULL && !first->answered))
+		transfer->batch->options.pace->trouble_us = transfer->start_us;
+}
+
 static void
 note_outcome(Transfer *transfer, CURLcode code)
 {
@@ -471,6 +497,7 @@ note_outcome(Transfer *transfer, CURLcode code)
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	request->status = (int) status;
 	note_retry_at(transfer);
+	note_trouble(transfer, code);
 	switch (code)
 	{
 		case CURLE_OK:

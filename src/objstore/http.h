@@ -87,6 +87,8 @@ typedef struct FmHttpPace
 	double		deviation_us;
 	double		credit;			/* requests that may be sent twice */
 	int			flying;			/* requests, of all batches */
+	int64		trouble_us;		/* monotonic; when a request was sent that got
+								 * no answer in time; 0: none was */
 } FmHttpPace;
 
 /* What all requests of a call have in common. */

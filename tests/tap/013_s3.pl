@@ -238,7 +238,7 @@ for my $source ('instance', 'web_identity')
 		"$source: statement_timeout");
 	$cancelled->cancel;
 	is($cancelled->result->{sqlstate}, '57014', "$source: cancel");
-	cmp_ok(Time::HiRes::time() - $start, '<', 2, "$source: at once");
+	cmp_ok(Time::HiRes::time() - $start, '<', 5, "$source: at once");
 	$result = $patient->result;
 	is($result->{sqlstate}, '08006', "$source: no answer");
 	like($result->{message} . $result->{detail}, qr/credentials.*No answer from \Q$metadata\E/s,
@@ -267,7 +267,7 @@ for my $how ('commit_timeout', 'cancel')
 	is($result->{sqlstate}, '57014', "$how while COMMIT waits for credentials");
 	like($result->{detail}, qr/hands out the credentials/, 'and says so')
 	  if $how eq 'commit_timeout';
-	cmp_ok(Time::HiRes::time() - $start, '<', 2.5, 'in time');
+	cmp_ok(Time::HiRes::time() - $start, '<', 6, 'in time');
 	spew("$home/mode", '');
 	is($session->value('SELECT count(*) FROM t WHERE k = -7'), 0, 'it is not committed');
 }

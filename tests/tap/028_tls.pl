@@ -5,7 +5,9 @@ use warnings;
 use FmTest::Cluster;
 use FmTest::S3;
 use FmTest::TlsFront;
+use IO::Select;
 use IO::Socket::INET;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -169,7 +171,7 @@ for my $protocol ('http/1.1', 'h2')
 	my $result = $session->result;
 	is($result->{sqlstate}, '08006', "$protocol: the front is killed in the midst of it");
 	like($result->{hint}, qr/network/, "$protocol: with a hint");
-	cmp_ok(time - $start, '<', 10, "$protocol: in time");
+	cmp_ok(time - $start, '<', 15, "$protocol: in time");
 	$proxy->delay(0);
 	$front->start;
 	is($session->value($count), 50000, "$protocol: the session goes on when it is back");
@@ -185,6 +187,81 @@ for my $protocol ('http/1.1', 'h2')
 	is($session->describe($session->result), 'no error',
 		"$protocol: nobody notices that it was away for a moment");
 	$front->stop;
+}
+
+# A connection that nobody forwards any more, and nobody closes.
+{
+	my $dir = PostgreSQL::Test::Utils::tempdir;
+
+	# Passes bytes on; connections older than the file "freeze" are frozen.
+	sub pass_on
+	{
+		my ($client, $port) = @_;
+		my $began = time;
+		my $server = IO::Socket::INET->new("127.0.0.1:$port") or return 0;
+		my %other = (fileno $client => $server, fileno $server => $client);
+		my $select = IO::Select->new($client, $server);
+
+		for (;;)
+		{
+			my @ready = $select->can_read(0.02);
+			my $freeze = (stat "$dir/freeze")[9];
+
+			sleep 600 if defined $freeze && $freeze > $began;
+			for my $from (@ready)
+			{
+				sysread($from, my $bytes, 65536) or return 0;
+				syswrite $other{ fileno $from }, $bytes;
+			}
+		}
+	}
+
+	for my $protocol ('http/1.1', 'h2')
+	{
+		my $front = FmTest::TlsFront->new(protocols => $protocol);
+		my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64)
+		  or die "listen: $!";
+		my $forwarding = spawn(sub {
+			local $SIG{CHLD} = 'IGNORE';
+			local $SIG{TERM} = sub { kill 'KILL', -$$; };
+			setpgrp;
+			while (1)
+			{
+				my $client = $listener->accept or next;
+
+				spawn(sub { return pass_on($client, $front->{port}); });
+				close $client;
+			}
+		});
+		my $t = 'f_' . ($protocol eq 'h2' ? 2 : 1);
+		local $front->{endpoint} = 'https://s3.localhost:' . $listener->sockport;
+
+		unlink "$dir/freeze";
+		new_store($front, request_timeout => '4s', retry_timeout => '1min');
+		new_table($t);
+		$session->run("INSERT INTO $t SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
+		my $read = sub {
+			forget();
+			return $session->value("SELECT count(*) FROM $t WHERE k = 7");
+		};
+		$read->() for 1 .. 30;
+		sleep 2.5;
+		spew("$dir/freeze", '');
+		my $start = time;
+		is($read->(), 1, "$protocol: a row, over connections that are frozen");
+		is((grep { $read->() != 1 } 1 .. 20), 0, "$protocol: and 20 times more");
+		cmp_ok(time - $start, '<', 10, "$protocol: without waiting for what does not come");
+		sleep 2.5;
+		spew("$dir/freeze", '');
+		$start = time;
+		is($session->sqlstate("INSERT INTO $t VALUES (-1, 'x')"), '00000',
+			"$protocol: a commit, over connections that are frozen");
+		cmp_ok(time - $start, '<', 20, "$protocol: in time");
+		is($session->value("SELECT count(*) FROM $t WHERE k = -1"), 1, "$protocol: once");
+		kill 'TERM', $forwarding;
+		waitpid $forwarding, 0;
+		$front->stop;
+	}
 }
 
 # What does not pass is told at the first try, with what to do.

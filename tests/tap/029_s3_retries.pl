@@ -98,7 +98,7 @@ for my $later ('6', '7200', '+7200')
 	my ($result, $seconds, $requests) = with_plan($READ, '^GET \S+/runs/', "1+ status:503:SlowDown:$later");
 
 	is($result->{sqlstate}, '08006', "Retry-After: $later is beyond retry_timeout");
-	cmp_ok($seconds, '<', 2, "Retry-After: $later: which is known at once");
+	cmp_ok($seconds, '<', 4, "Retry-After: $later: which is known at once");
 	is($requests, 1, "Retry-After: $later: nobody is asked again before");
 }
 
@@ -110,7 +110,7 @@ for my $budget (1, 3)
 
 	is($result->{sqlstate}, '08006', "retry_timeout of $budget s");
 	like($result->{message}, qr/answered 503/, 'the message has the status');
-	cmp_ok($seconds, '<', $budget + 1, 'it is not passed');
+	cmp_ok($seconds, '<', $budget + 2, 'it is not passed');
 	cmp_ok($requests, '>', 3, 'a few tries');
 	cmp_ok($requests, '<', 60, 'with pauses between them');
 }
@@ -122,12 +122,12 @@ $session->run("ALTER SERVER s OPTIONS (SET retry_timeout '1min')");
 	my ($result, $seconds) = with_plan($READ, '^GET \S+/runs/', '1+ status:503:SlowDown:30');
 
 	is($result->{sqlstate}, '57014', 'a pause ends with statement_timeout');
-	cmp_ok($seconds, '<', 3, 'at once');
+	cmp_ok($seconds, '<', 10, 'at once');
 	$session->run('RESET statement_timeout');
 	$session->run("SET fusio_manifest.commit_timeout = '1s'");
 	($result, $seconds) = with_plan(insert(), '^PUT \S+/runs/', '1+ status:503:SlowDown:30');
 	is($result->{sqlstate}, '57014', 'and with commit_timeout');
-	cmp_ok($seconds, '<', 4, 'in time');
+	cmp_ok($seconds, '<', 10, 'in time');
 	$session->run('RESET fusio_manifest.commit_timeout');
 	is($session->value("SELECT count(*) FROM t WHERE k = $key"), 0, 'nothing is committed');
 }
