@@ -43,7 +43,8 @@ typedef struct FmS3Store
 	char		head_etag[FM_ETAG_SIZE];
 	FmHeadIdentity head_identity;
 	char		refused_etag[FM_ETAG_SIZE]; /* of the last swap that got 412 */
-	bool		bare_etags;		/* the service wants them without quotes */
+	bool		other_quoting;	/* of ETags: the service wants the quotes
+								 * where it shows none, or the other way round */
 	int64		head_read_us;	/* monotonic; when it was last seen to be so */
 	uint64		head_epoch;		/* before that */
 	uint8	   *head_buffer;
@@ -148,7 +149,7 @@ FM_NORETURN extern void fm_s3_raise(FmS3Store *store,
 extern void fm_s3_add_header(FmS3Request *request, const char *name,
 							 const char *value);
 
-/* Adds If-Match, with the quotes or without, as the service wants it. */
+/* Adds If-Match, with quotes or without, as the service wants it. */
 extern void fm_s3_add_if_match(FmS3Store *store, FmS3Request *request,
 							   const char *etag);
 

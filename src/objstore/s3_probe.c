@@ -239,7 +239,7 @@ probe_all(Probing *p)
 	if (is_refusal(request))
 	{
 		/* Older Ceph wants no quotes. */
-		p->store->bare_etags = !p->store->bare_etags;
+		p->store->other_quoting = !p->store->other_quoting;
 		request = put(p, p->name, "swapped", "if-match", created->http.etag);
 	}
 	add_probe(p, "swap", is_success(request), true,

@@ -326,7 +326,8 @@ complete_upload(FmObjectWriter *writer)
 
 	/* An error may come after the status, in the body. */
 	if ((request->http.status != 200 ||
-		 strstr((char *) request->http.dest, "<Error>") != NULL) &&
+		 strstr((char *) request->http.dest,
+				"<CompleteMultipartUploadResult") == NULL) &&
 		!is_there(writer, writer->uploaded))
 		fm_s3_raise(writer->store, request, "complete an upload in parts");
 	forget_upload(writer->upload);
