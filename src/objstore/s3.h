@@ -179,7 +179,10 @@ extern int	fm_s3_probe(FmStore *store, FmProbe probes[FM_MAX_PROBES]);
 
 /* s3_writer.c */
 
-/* Raises for a server that is read-only. */
+/* Raises for a server that is read-only by its options. */
+extern void fm_s3_check_not_read_only(FmS3Store *store);
+
+/* Raises for that, too, and for one whose last probe has failed. */
 extern void fm_s3_check_writable(FmS3Store *store);
 
 extern FmObjectWriter *fm_s3_create_object(FmStore *store, FmObjectKind kind,

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "objstore/fitness.h"
 #include "objstore/s3.h"
 #include "objstore/sigv4.h"
 
@@ -54,13 +55,28 @@ static dlist_head open_uploads = DLIST_STATIC_INIT(open_uploads);
 static bool callbacks_registered = false;
 
 void
-fm_s3_check_writable(FmS3Store *store)
+fm_s3_check_not_read_only(FmS3Store *store)
 {
 	if (store->base.options.read_only)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("server \"%s\" is read-only",
 						store->base.options.servername)));
+}
+
+void
+fm_s3_check_writable(FmS3Store *store)
+{
+	const FmStoreOptions *options = &store->base.options;
+
+	fm_s3_check_not_read_only(store);
+	if (!fm_is_fit(options->location, options->endpoint))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("server \"%s\" is not fit for writing",
+						options->servername),
+				 errdetail("A probe of it failed."),
+				 errhint("See fusio_manifest_check_server(), which permits writing again once all that commits rely on succeeds.")));
 }
 
 static FmS3Request *

@@ -131,6 +131,20 @@ is($session->sqlstate("INSERT INTO $t SELECT -g, (SELECT string_agg(sha256(int4s
 ok($proxy->has_acted, 'of an upload in parts');
 $session->run('RESET fusio_manifest.write_buffer');
 
+# a service that has come to ignore conditions is only read, once that is known
+$t = new_server($prefix);
+$proxy->plan('1+ blind ^PUT .*/[.]probe/');
+cmp_ok($session->value("SELECT count(*) FROM fusio_manifest_check_server('s$number') WHERE NOT ok"),
+	'>', 0, 'conditions are ignored');
+$proxy->plan;
+is(connect_to($node)->sqlstate("INSERT INTO $t VALUES (-1, 'x')"), '0A000', 'it is not written');
+is($session->sqlstate("SELECT fusio_manifest_compact('$t')"), '0A000', 'nor compacted');
+is($session->value("SELECT count(*) FROM $t"), 1002, 'but read');
+is($session->value("SELECT count(*) FROM fusio_manifest_check_server('s$number') WHERE NOT ok"),
+	0, 'it works again');
+is($session->sqlstate("INSERT INTO $t VALUES (-1, 'x')"), '00000', 'and is written');
+$session->run("DELETE FROM $t WHERE k = -1");
+
 # an endpoint without a host: the bucket's name would be taken for one
 is($session->sqlstate("CREATE SERVER bad FOREIGN DATA WRAPPER fusio_manifest OPTIONS "
 	  . "(location 's3://bucket/x', endpoint 'http://:80')"),
