@@ -131,6 +131,14 @@ is($session->sqlstate("INSERT INTO $t SELECT -g, (SELECT string_agg(sha256(int4s
 ok($proxy->has_acted, 'of an upload in parts');
 $session->run('RESET fusio_manifest.write_buffer');
 
+# a "/" at the end of a location makes no other place of it
+$t = new_server("$prefix/");
+$session->run("ALTER SERVER s$number OPTIONS (ADD max_staleness '1h')");
+is($session->value("SELECT count(*) FROM $t"), 1002, 'a location with a "/" at its end');
+$session->run('INSERT INTO t1 VALUES (-1, NULL)');
+is($session->value("SELECT count(*) FROM $t"), 1003, 'sees commits of this cluster at once');
+$session->run('DELETE FROM t1 WHERE k = -1');
+
 # a service that has come to ignore conditions is only read, once that is known
 $t = new_server($prefix);
 $proxy->plan('1+ blind ^PUT .*/[.]probe/');
