@@ -32,6 +32,7 @@
 #include "guc.h"
 #include "manifest/seen_heads.h"
 #include "manifest/snapshot.h"
+#include "objstore/fitness.h"
 #include "objstore/head_epoch.h"
 #include "objstore/shared_bytes.h"
 #include "objstore/shared_head.h"
@@ -58,6 +59,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(fm_group_queue_size());
 	RequestAddinShmemSpace(fm_head_epochs_size());
 	RequestAddinShmemSpace(fm_seen_shmem_size());
+	RequestAddinShmemSpace(fm_fitness_size());
 }
 
 static void
@@ -74,6 +76,7 @@ startup_shmem(void)
 	fm_group_queue_init();
 	fm_head_epochs_init();
 	fm_seen_shmem_init();
+	fm_fitness_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -64,11 +64,16 @@ raise_value(const char *name, const char *value, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* What one place is called is compared: with a "/" at its end it is the same. */
 static void
 read_location(const char *name, const char *value, FmOptionValues *values)
 {
+	size_t		len = strlen(value);
+
 	fm_store_check_location(value);
-	values->store.location = value;
+	while (len > 0 && value[len - 1] == '/')
+		len--;
+	values->store.location = pnstrdup(value, len);
 }
 
 static void

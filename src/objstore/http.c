@@ -37,6 +37,7 @@
 /* When a request is sent a second time, and how often. */
 #define FIRST_PATIENCE_US 1000000
 #define MIN_PATIENCE_US 200000
+#define MAX_DATE INT64CONST(4102444800) /* 2100: a clock that far off is none */
 #define CREDIT_PER_REQUEST 0.05
 #define MAX_CREDIT 5.0
 
@@ -168,6 +169,16 @@ is_header(const char *line, size_t size, const char *name, char *value,
 	return true;
 }
 
+void
+fm_http_make_printable(char *text)
+{
+	for (; *text !='\0'; text ++)
+	{
+		if (*text <' ' || *text >'~')
+			*text = '?';
+	}
+}
+
 /* What was said before an interim answer does not count. */
 static void
 clear_answer(Transfer *transfer)
@@ -218,13 +229,17 @@ take_header(char *line, size_t size, size_t n, void *arg)
 		if (!transfer->answered)
 			note_pace(transfer);
 	}
-	else if (is_header(line, size, "etag", value, sizeof(value)))
-		strlcpy(request->etag, value, sizeof(request->etag));
+	else if (is_header(line, size, "etag", value, sizeof(request->etag)))
+		strcpy(request->etag, value);
 	else if (is_header(line, size, "x-amz-bucket-region", value,
 					   sizeof(value)))
 		strlcpy(request->region, value, sizeof(request->region));
 	else if (is_header(line, size, "date", value, sizeof(value)))
+	{
 		request->date = Max(curl_getdate(value, NULL), 0);
+		if (request->date > MAX_DATE)
+			request->date = 0;
+	}
 	else if (is_header(line, size, "retry-after", value, sizeof(value)))
 	{
 		char	   *end;
@@ -360,6 +375,10 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Who gives up does not wait for the thread that resolves the name. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
@@ -543,6 +562,7 @@ note_outcome(Transfer *transfer, CURLcode code)
 	strlcpy(request->message, transfer->message[0] != '\0' ?
 			transfer->message : curl_easy_strerror(code),
 			sizeof(request->message));
+	fm_http_make_printable(request->message);
 }
 
 /* The answer to its twin is the answer to the request. */

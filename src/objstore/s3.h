@@ -43,7 +43,8 @@ typedef struct FmS3Store
 	char		head_etag[FM_ETAG_SIZE];
 	FmHeadIdentity head_identity;
 	char		refused_etag[FM_ETAG_SIZE]; /* of the last swap that got 412 */
-	bool		bare_etags;		/* the service wants them without quotes */
+	bool		other_quoting;	/* of ETags: the service wants the quotes
+								 * where it shows none, or the other way round */
 	int64		head_read_us;	/* monotonic; when it was last seen to be so */
 	uint64		head_epoch;		/* before that */
 	uint8	   *head_buffer;
@@ -150,7 +151,7 @@ FM_NORETURN extern void fm_s3_raise(FmS3Store *store,
 extern void fm_s3_add_header(FmS3Request *request, const char *name,
 							 const char *value);
 
-/* Adds If-Match, with the quotes or without, as the service wants it. */
+/* Adds If-Match, with quotes or without, as the service wants it. */
 extern void fm_s3_add_if_match(FmS3Store *store, FmS3Request *request,
 							   const char *etag);
 
@@ -180,7 +181,10 @@ extern int	fm_s3_probe(FmStore *store, FmProbe probes[FM_MAX_PROBES]);
 
 /* s3_writer.c */
 
-/* Raises for a server that is read-only. */
+/* Raises for a server that is read-only by its options. */
+extern void fm_s3_check_not_read_only(FmS3Store *store);
+
+/* Raises for that, too, and for one whose last probe has failed. */
 extern void fm_s3_check_writable(FmS3Store *store);
 
 extern FmObjectWriter *fm_s3_create_object(FmStore *store, FmObjectKind kind,

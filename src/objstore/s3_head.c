@@ -156,6 +156,8 @@ take_answer(FmS3Store *store, const FmPendingHead *pending, FmHeadCopy *copy,
 			strlcpy(copy->etag, http->etag, sizeof(copy->etag));
 			break;
 		case 304:
+			if (pending->etag[0] == '\0')
+				fm_s3_raise(store, request, "read HEAD");
 			break;
 		case 404:
 			if (strcmp(request->code, "NoSuchBucket") == 0)
@@ -273,7 +275,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 		if (*tag == NULL)
 			*tag = MemoryContextAllocZero(base->context, sizeof(FmHeadTag));
 		strlcpy((*tag)->etag, copy.etag, sizeof((*tag)->etag));
-		(*tag)->identified = copy.etag[0] != '\0' &&
+		(*tag)->identified =
 			fm_head_identify(found, &(*tag)->identity, NULL) == FM_OK;
 		*bytes = found;
 		result = FM_HEAD_READ;
@@ -392,6 +394,23 @@ is_known_head(const FmS3Store *store, const FmHeadIdentity *expected)
 		fm_id_eq(&known->commit_id, &expected->commit_id);
 }
 
+/* A weak ETag matches no condition of a PUT (RFC 9110, 13.1.1). */
+static void
+check_etag(const FmS3Store *store)
+{
+	const char *etag = store->head_etag;
+
+	if (etag[0] == '\0' || strncmp(etag, "W/", 2) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("server \"%s\" is not fit for writing",
+						store->base.options.servername),
+				 errdetail(etag[0] == '\0' ?
+						   "The service shows no ETag of HEAD." :
+						   "The service shows a weak ETag of HEAD."),
+				 errhint("Something between here and the service may change its answers: check the server option \"endpoint\".")));
+}
+
 FmCasResult
 fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 			   TimestampTz deadline)
@@ -404,6 +423,8 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	fm_s3_check_writable(store);
 	if (expected != NULL && !is_known_head(store, expected))
 		return FM_CAS_LOST;
+	if (expected != NULL)
+		check_etag(store);
 	request = palloc0(sizeof(FmS3Request));
 	request->method = "PUT";
 	request->name = "HEAD";
@@ -414,7 +435,7 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	{
 		/* Refused though HEAD is the same: older Ceph wants no quotes. */
 		if (strcmp(store->refused_etag, store->head_etag) == 0)
-			store->bare_etags = !store->bare_etags;
+			store->other_quoting = !store->other_quoting;
 		fm_s3_add_if_match(store, request, store->head_etag);
 	}
 	else

@@ -112,7 +112,7 @@ split_endpoint(const char *endpoint, char **scheme, char **host)
 	len = strlen(rest);
 	if (len > 0 && rest[len - 1] == '/')
 		len--;
-	if (len == 0 ||
+	if (len == 0 || rest[0] == ':' ||
 		strspn(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]") < len)
 		return false;
 	*scheme = pstrdup(secure ? "https" : "http");

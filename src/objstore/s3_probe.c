@@ -15,6 +15,7 @@
 
 #include "utils/timestamp.h"
 
+#include "objstore/fitness.h"
 #include "objstore/s3.h"
 #include "objstore/sigv4.h"
 
@@ -239,7 +240,7 @@ probe_all(Probing *p)
 	if (is_refusal(request))
 	{
 		/* Older Ceph wants no quotes. */
-		p->store->bare_etags = !p->store->bare_etags;
+		p->store->other_quoting = !p->store->other_quoting;
 		request = put(p, p->name, "swapped", "if-match", created->http.etag);
 	}
 	add_probe(p, "swap", is_success(request), true,
@@ -283,7 +284,7 @@ fm_s3_probe(FmStore *base, FmProbe probes[FM_MAX_PROBES])
 	Probing		p = {(FmS3Store *) base, NULL, probes, 0, false, false};
 	int			tries = 0;
 
-	fm_s3_check_writable(p.store);
+	fm_s3_check_not_read_only(p.store);
 	do
 	{
 		p.n = 0;
@@ -291,6 +292,9 @@ fm_s3_probe(FmStore *base, FmProbe probes[FM_MAX_PROBES])
 		probe_all(&p);
 	} while (!p.unsafe && (p.disturbed || !all_ok(&p)) &&
 			 ++tries < PROBE_TRIES);
+	if (!p.disturbed || p.unsafe)
+		fm_fitness_note(base->options.location, base->options.endpoint,
+						all_ok(&p));
 	if (p.disturbed)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),

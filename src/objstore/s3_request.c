@@ -59,7 +59,9 @@ fm_s3_add_if_match(FmS3Store *store, FmS3Request *request, const char *etag)
 {
 	size_t		len = strlen(etag);
 
-	if (store->bare_etags && len > 2 && strncmp(etag, "\"", 1) == 0)
+	if (store->other_quoting && etag[0] != '"')
+		etag = psprintf("\"%s\"", etag);
+	else if (store->other_quoting && len > 2)
 		etag = pnstrdup(etag + 1, len - 2);
 	fm_s3_add_header(request, "if-match", etag);
 }
@@ -246,6 +248,8 @@ note_error(FmS3Request *request)
 	found = fm_s3_xml_text(body, "Message");
 	if (found != NULL)
 		strlcpy(request->message, found, sizeof(request->message));
+	fm_http_make_printable(request->code);
+	fm_http_make_printable(request->message);
 }
 
 /* The region that an answer names, NULL if none; palloc'd or the request's. */
@@ -730,6 +734,8 @@ sqlstate_of(const FmS3Store *store, const FmS3Request *request)
 		return ERRCODE_CONNECTION_FAILURE;
 	switch (request->http.status)
 	{
+		case 401:
+			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 		case 403:
 			return is_code(request, "AccessDenied") ?
 				ERRCODE_INSUFFICIENT_PRIVILEGE :
@@ -762,7 +768,7 @@ hint_for(const FmS3Store *store, const FmS3Request *request)
 		return errhint("Check the server option \"endpoint\", also whether it has to begin with \"https://\", and the network.");
 	if (request->http.outcome != FM_HTTP_ANSWERED)
 		return errhint("Check the server options \"endpoint\" and \"region\", and the network.");
-	if (request->http.status == 403)
+	if (request->http.status == 401 || request->http.status == 403)
 		return errhint("Check the credentials of the user mapping, and what they may do in the bucket.");
 	if (is_code(request, "NoSuchBucket"))
 		return errhint("Create the bucket, or change the server option \"location\".");

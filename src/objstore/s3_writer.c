@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "objstore/fitness.h"
 #include "objstore/s3.h"
 #include "objstore/sigv4.h"
 
@@ -55,13 +56,28 @@ static dlist_head open_uploads = DLIST_STATIC_INIT(open_uploads);
 static bool callbacks_registered = false;
 
 void
-fm_s3_check_writable(FmS3Store *store)
+fm_s3_check_not_read_only(FmS3Store *store)
 {
 	if (store->base.options.read_only)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("server \"%s\" is read-only",
 						store->base.options.servername)));
+}
+
+void
+fm_s3_check_writable(FmS3Store *store)
+{
+	const FmStoreOptions *options = &store->base.options;
+
+	fm_s3_check_not_read_only(store);
+	if (!fm_is_fit(options->location, options->endpoint))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("server \"%s\" is not fit for writing",
+						options->servername),
+				 errdetail("A probe of it failed."),
+				 errhint("See fusio_manifest_check_server(), which permits writing again once all that commits rely on succeeds.")));
 }
 
 static FmS3Request *
@@ -327,7 +343,9 @@ complete_upload(FmObjectWriter *writer)
 	request->may_fail_late = true;
 	fm_s3_add_header(request, "if-none-match", "*");
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
-	if ((request->http.status != 200 || request->code[0] != '\0') &&
+	if ((request->http.status != 200 || request->code[0] != '\0' ||
+		 strstr((char *) request->http.dest,
+				"<CompleteMultipartUploadResult") == NULL) &&
 		!is_there(writer, writer->uploaded))
 		fm_s3_raise(writer->store, request, "complete an upload in parts");
 	forget_upload(writer->upload);

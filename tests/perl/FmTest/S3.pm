@@ -131,6 +131,15 @@ sub delay
 	return;
 }
 
+# What the action raw:NAME of a plan answers.
+sub set_raw
+{
+	my ($self, $name, $bytes) = @_;
+
+	$self->_spew($name, $bytes);
+	return;
+}
+
 # The requests since the plan was set, in the order of their answers.
 sub log
 {
