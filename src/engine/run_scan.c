@@ -76,7 +76,7 @@ struct FmRunScan
 	FmCachePin	top_pin;
 	FmCachePin	partition_pin;
 	FmCachePin	block_pin;
-	uint8		key[FM_MAX_KEY_SIZE];
+	uint8		key[FM_MAX_KEY_SIZE];	/* begins with the block's prefix */
 };
 
 static const FmRunDesc *
@@ -119,6 +119,7 @@ open_block(FmRunScan *scan)
 				   NULL, &scan->block_pin);
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
 					   &scan->block);
+	memcpy(scan->key, scan->block.keys.prefix, scan->block.keys.prefix_len);
 }
 
 static void
@@ -439,6 +440,24 @@ position_backward(FmRunScan *scan)
 	return false;
 }
 
+/* The key that the scan stands on, put together. */
+static inline FmSlice
+current_key(FmRunScan *scan)
+{
+	FmSlice		suffix = fm_key_table_suffix(&scan->block.keys,
+											 scan->entry_no);
+	uint8	   *dest = scan->key + scan->block.keys.prefix_len;
+	size_t		i;
+
+	/* Mostly a byte or two. */
+	if (suffix.len > 8)
+		memcpy(dest, suffix.data, suffix.len);
+	else
+		for (i = 0; i < suffix.len; i++)
+			dest[i] = suffix.data[i];
+	return fm_slice(scan->key, scan->block.keys.prefix_len + suffix.len);
+}
+
 /* The merge source's "next". */
 static FmStatus
 run_scan_next(FmMergeSource *source)
@@ -462,9 +481,7 @@ run_scan_next(FmMergeSource *source)
 	}
 	if (found)
 	{
-		entry->key = fm_slice(scan->key,
-							  fm_key_table_key(&scan->block.keys,
-											   scan->entry_no, scan->key));
+		entry->key = current_key(scan);
 		if (scan->backward ?
 			fm_slice_cmp(entry->key, scan->lower) < 0 :
 			(scan->upper.len > 0 &&
