@@ -408,18 +408,22 @@ uint8_t *
 fm_cache_reserve(FmCachePin *pin, uint32 size)
 {
 	FmPinEntry *entry = fm_cache_pin_entry(pin);
+	bool		scan;
 
 	Assert(entry != NULL && entry->state == FM_PIN_LOADING);
 	pin->size = size;
 	if (entry->slot != 0 && fm_cache_slot_size(entry->slot) >= size)
 		return slot_data(entry->slot);
 	free_memory(entry);
+	scan = entry->kind == FM_CACHE_DATA && !entry->use;
 	if (entry->load != 0)
-		entry->slot = fm_cache_alloc_slot(size,
-										  entry->kind == FM_CACHE_DATA &&
-										  !entry->use);
+		entry->slot = fm_cache_alloc_slot(size, scan);
 	if (entry->slot != 0)
+	{
+		if (scan && cache_shared)
+			fm_cache_map_extent(entry->slot);
 		return slot_data(entry->slot);
+	}
 	entry->local = MemoryContextAllocHuge(local_context, Max(size, 1));
 	return entry->local;
 }

@@ -23,8 +23,11 @@
  */
 #include "postgres.h"
 
+#include <sys/mman.h>
+
 #include "port/pg_bitutils.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 
 #include "cache/cache_space.h"
 
@@ -460,6 +463,26 @@ fm_cache_free_slot(uint32 slot)
 	add_free_slot(number, ((slot - 1) % FM_EXTENT_UNITS) >> extent->class);
 	free_if_empty(number);
 	LWLockRelease(&fm_cache_map.shared->space_lock);
+}
+
+void
+fm_cache_map_extent(uint32 slot)
+{
+#ifdef MADV_POPULATE_READ
+	static uint8 *mapped = NULL;	/* a bit for each extent */
+	uint32		number = (slot - 1) / FM_EXTENT_UNITS;
+	uint8		bit = 1 << (number % 8);
+
+	if (mapped == NULL)
+		mapped = MemoryContextAllocZero(TopMemoryContext,
+										fm_cache_map.nextents / 8 + 1);
+	if ((mapped[number / 8] & bit) != 0)
+		return;
+	mapped[number / 8] |= bit;
+	(void) madvise(fm_cache_process.data +
+				   (Size) number * FM_CACHE_EXTENT_SIZE,
+				   FM_CACHE_EXTENT_SIZE, MADV_POPULATE_READ);
+#endif
 }
 
 uint32

@@ -116,6 +116,13 @@ extern void fm_cache_format(int tranche);
  */
 extern uint32 fm_cache_alloc_slot(uint32 size, bool scan);
 
+/*
+ * Maps a slot's extent of the shared cache into this process, all its pages by
+ * one call where the system can.  For who is about to fill extents one after
+ * the other: a fault for each page costs as much as to decompress it.
+ */
+extern void fm_cache_map_extent(uint32 slot);
+
 /* Gives a slot back that is not valid. */
 extern void fm_cache_free_slot(uint32 slot);
 

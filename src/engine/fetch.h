@@ -31,6 +31,8 @@ typedef struct FmFetch
 	FmStats    *stats;			/* never NULL */
 	uint64		version;		/* of HEAD: to tell "snapshot too old" */
 	bool		use;			/* count hits for the clock: not full scans */
+	uint64		expected;		/* stored bytes that a scan is likely to read;
+								 * 0: not known */
 	FmStage    *stage;			/* is asked before the store; NULL: none */
 	int			nbeside;		/* other scans that read ahead meanwhile */
 	FmReadAhead *ahead;			/* is asked after the stage; NULL: none */

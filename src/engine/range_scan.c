@@ -93,6 +93,23 @@ open_range(FmRangeScan *scan, bool wait)
 	return scan->opened;
 }
 
+/* Lets the scans share what may be read ahead, and what is expected. */
+static void
+limit_windows(FmRangeScan *scan, const uint64 *sizes)
+{
+	FmFetch    *fetch = scan->fetch;
+	uint64		most = MAX_WINDOW / scan->nscans / (fetch->nbeside + 1);
+	double		total = 0;
+	int			i;
+
+	for (i = 0; i < scan->nscans; i++)
+		total += sizes[i];
+	for (i = 0; i < scan->nscans; i++)
+		fm_run_scan_limit_window(scan->scans[i],
+								 (uint64) (fetch->expected * sizes[i] /
+										   Max(total, 1)), most);
+}
+
 FmRangeScan *
 fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 					FmSlice upper, bool backward, FmMergeSource *own_changes)
@@ -100,6 +117,7 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 	FmRangeScan *scan = palloc0(sizeof(FmRangeScan));
 	uint64	   *count = fetch->stats->count;
 	uint32		l0 = table->nlevels > 0 ? table->levels[0].nruns : 0;
+	uint64	   *sizes = palloc(sizeof(uint64) * (l0 + FM_MAX_LEVELS));
 	uint32		l;
 	uint32		i;
 
@@ -117,6 +135,7 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 	{
 		const FmLevel *level = &table->levels[l];
 		uint32		first = level->nruns;
+		uint64		size = 0;
 		uint32		n = 0;
 
 		count[FM_RUNS_CONSIDERED] += level->nruns;
@@ -126,25 +145,30 @@ fm_range_scan_begin(FmFetch *fetch, const FmTable *table, FmSlice lower,
 				continue;
 			first = Min(first, i);
 			n++;
+			size += level->runs[i].size;
 			if (l == 0)
+			{
+				sizes[scan->nscans] = level->runs[i].size;
 				scan->scans[scan->nscans++] =
 					fm_level_scan_begin(fetch, &level->runs[i], 1, lower, upper,
 										backward);
+			}
 		}
 		if (l > 0 && n > 0)
+		{
+			sizes[scan->nscans] = size;
 			scan->scans[scan->nscans++] =
 				fm_level_scan_begin(fetch, &level->runs[first], n, lower, upper,
 									backward);
+		}
 		count[FM_RUNS_OUT_OF_RANGE] += level->nruns - n;
 		count[FM_RUNS_SEARCHED] += n;
 	}
+	if (!fetch->store->ops->is_near && scan->nscans > 0)
+		limit_windows(scan, sizes);
+	pfree(sizes);
 	for (i = 0; i < (uint32) scan->nscans; i++)
-	{
-		if (!fetch->store->ops->is_near)
-			fm_run_scan_limit_window(scan->scans[i], MAX_WINDOW / scan->nscans /
-									 (fetch->nbeside + 1));
 		scan->sources[scan->nsources++] = fm_run_scan_source(scan->scans[i]);
-	}
 	return scan;
 }
 
@@ -193,9 +217,25 @@ next_entry(FmRangeScan *scan, bool wait, FmSlice *key, FmSlice *row)
 	}
 }
 
+/* Where there is one source, the next step to its end is a short one. */
 bool
 fm_range_scan_next(FmRangeScan *scan, FmSlice *key, FmSlice *row)
 {
+	FmMergeSource *only = scan->only;
+
+	if (only != NULL && scan->started)
+	{
+		do
+		{
+			FmStatus	status = only->next(only);
+
+			if (unlikely(status != FM_OK))
+				fm_check_status(status, "scan");
+		} while (only->entry.valid && only->entry.tombstone);
+		*key = only->entry.key;
+		*row = only->entry.row;
+		return only->entry.valid;
+	}
 	return next_entry(scan, true, key, row) == FM_RANGE_ENTRY;
 }
 

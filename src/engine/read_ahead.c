@@ -5,8 +5,12 @@
  *
  * The pieces that are held or in flight follow each other without a gap, in
  * the scan's direction: from the one that the scan is in, "head", to the
- * frontier, where the next will begin.  Pieces know nothing of blocks; a block
- * that two of them share is put together when it is asked for.
+ * frontier, where the next will begin, perhaps in a later run.  Pieces know
+ * nothing of blocks; a block that two of them share is put together when it is
+ * asked for.
+ *
+ * The first pieces are small: all are answered at the same time, and the scan
+ * is to begin before that.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,12 +21,15 @@
 #include "engine/read_ahead.h"
 
 #define PIECE_SIZE (1024 * 1024)	/* at most, of one request */
+#define FIRST_PIECE_SIZE (128 * 1024)
+#define SMALL_PIECES 4			/* before the size is reached, and spare */
 #define GROWTH 16				/* of what is read ahead, piece by piece */
 
 typedef struct Piece
 {
 	MemoryContext context;		/* of the read */
 	FmPendingRead *pending;		/* NULL: it has ended */
+	uint32		run_no;
 	FmReadRange range;
 	uint8	   *data;
 	uint32		room;			/* bytes of data */
@@ -31,12 +38,17 @@ typedef struct Piece
 struct FmReadAhead
 {
 	MemoryContext context;
+	FmStretch	stretch;
+	const FmRunDesc *runs;
+	uint32		nruns;
 	bool		backward;
 	uint64		window;			/* bytes to be held or in flight */
 	uint64		most;
 	uint32		piece_size;
-	FmId		run;			/* of the pieces, if there are any */
+	uint32		next_size;		/* of the next piece, until it is piece_size */
+	uint32		frontier_run;
 	uint64		frontier;
+	uint64		held;			/* bytes of the pieces */
 	int			head;
 	int			npieces;
 	int			max_pieces;
@@ -46,7 +58,8 @@ struct FmReadAhead
 };
 
 FmReadAhead *
-fm_read_ahead_create(bool backward, uint64 first, uint64 most)
+fm_read_ahead_create(FmStretch stretch, const FmRunDesc *runs, uint32 nruns,
+					 bool backward, uint64 first, uint64 most)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fusio_manifest read-ahead",
@@ -54,9 +67,11 @@ fm_read_ahead_create(bool backward, uint64 first, uint64 most)
 	FmReadAhead *ahead = MemoryContextAllocZero(context, sizeof(FmReadAhead));
 
 	ahead->context = context;
+	ahead->stretch = stretch;
+	ahead->runs = runs;
+	ahead->nruns = nruns;
 	ahead->backward = backward;
-	ahead->window = first / GROWTH;
-	fm_read_ahead_limit(ahead, most);
+	fm_read_ahead_limit(ahead, first, most);
 	return ahead;
 }
 
@@ -67,14 +82,42 @@ fm_read_ahead_free(FmReadAhead *ahead)
 		MemoryContextDelete(ahead->context);
 }
 
-/* Before the first call of fm_read_ahead_find. */
 void
-fm_read_ahead_limit(FmReadAhead *ahead, uint64 most)
+fm_read_ahead_limit(FmReadAhead *ahead, uint64 first, uint64 most)
 {
 	Assert(ahead->pieces == NULL);
+	ahead->window = Min(first, most) / GROWTH;
 	ahead->most = most;
 	ahead->piece_size = (uint32) Min(PIECE_SIZE, most / 2);
-	ahead->max_pieces = (int) (most / ahead->piece_size) + 1;
+	ahead->next_size = Min(FIRST_PIECE_SIZE, ahead->piece_size);
+	ahead->max_pieces = (int) (most / ahead->piece_size) + SMALL_PIECES;
+}
+
+/* The bytes of a run that are read, [first, end). */
+static uint64
+stretch_first(const FmReadAhead *ahead, const FmRunDesc *run)
+{
+	return ahead->stretch == FM_STRETCH_INDEX ? run->meta_offset :
+		FM_RUN_HEADER_SIZE;
+}
+
+static uint64
+stretch_end(const FmReadAhead *ahead, const FmRunDesc *run)
+{
+	return ahead->stretch == FM_STRETCH_INDEX ? run->tail_offset :
+		run->meta_offset;
+}
+
+/* A small index is read as a whole with the top index. */
+static bool
+is_worth_reading(const FmReadAhead *ahead, const FmRunDesc *run)
+{
+	uint64		first = stretch_first(ahead, run);
+	uint64		end = stretch_end(ahead, run);
+
+	return first < end && end <= run->size &&
+		(ahead->stretch == FM_STRETCH_BLOCKS ||
+		 run->size - run->meta_offset > FM_RUN_META_ONE_READ);
 }
 
 static Piece *
@@ -99,21 +142,12 @@ drop_read(Piece *piece)
 static void
 drop_head(FmReadAhead *ahead)
 {
-	drop_read(piece_at(ahead, 0));
+	Piece	   *head = piece_at(ahead, 0);
+
+	drop_read(head);
+	ahead->held -= head->range.length;
 	ahead->head = (ahead->head + 1) % ahead->max_pieces;
 	ahead->npieces--;
-}
-
-/* Bytes held or in flight, those of the head's that were passed with them. */
-static uint64
-bytes_ahead(const FmReadAhead *ahead)
-{
-	const Piece *head = piece_at(ahead, 0);
-
-	if (ahead->npieces == 0)
-		return 0;
-	return ahead->backward ? piece_end(head) - ahead->frontier :
-		ahead->frontier - head->range.offset;
 }
 
 /* Starts to read the next piece. */
@@ -134,8 +168,9 @@ start_piece(FmReadAhead *ahead, FmFetch *fetch, uint32 size)
 		piece->data = MemoryContextAlloc(ahead->context, size);
 		piece->room = size;
 	}
+	piece->run_no = ahead->frontier_run;
 	piece->range.kind = FM_OBJECT_RUN;
-	piece->range.id = ahead->run;
+	piece->range.id = ahead->runs[ahead->frontier_run].id;
 	piece->range.offset = ahead->backward ? ahead->frontier - size :
 		ahead->frontier;
 	piece->range.length = size;
@@ -147,20 +182,57 @@ start_piece(FmReadAhead *ahead, FmFetch *fetch, uint32 size)
 												   &piece->range, 1);
 	MemoryContextSwitchTo(old);
 	ahead->npieces++;
+	ahead->held += size;
 	ahead->frontier = ahead->backward ? piece->range.offset :
 		piece_end(piece);
 }
 
+/* Bytes of the frontier's run that are not asked for yet. */
+static uint64
+bytes_left(const FmReadAhead *ahead)
+{
+	const FmRunDesc *run = &ahead->runs[ahead->frontier_run];
+
+	return ahead->backward ? ahead->frontier - stretch_first(ahead, run) :
+		stretch_end(ahead, run) - ahead->frontier;
+}
+
+/* Moves the frontier from a run's end to the next run, if there is one. */
+static bool
+pass_run_end(FmReadAhead *ahead)
+{
+	const FmRunDesc *run;
+
+	if (ahead->backward ? ahead->frontier_run == 0 :
+		ahead->frontier_run + 1 == ahead->nruns)
+		return false;
+	run = &ahead->runs[ahead->frontier_run + (ahead->backward ? -1 : 1)];
+	if (!is_worth_reading(ahead, run))
+		return false;
+	ahead->frontier_run += ahead->backward ? -1 : 1;
+	ahead->frontier = ahead->backward ? stretch_end(ahead, run) :
+		stretch_first(ahead, run);
+	return true;
+}
+
+/* Is all of the range, which is not before the head, held or in flight? */
+static bool
+is_covered(const FmReadAhead *ahead, uint32 run_no, uint64 offset,
+		   uint64 size)
+{
+	return ahead->frontier_run != run_no ||
+		(ahead->backward ? ahead->frontier <= offset :
+		 offset + size <= ahead->frontier);
+}
+
 /*
  * Starts as many pieces as the window has room for, and those that the range
- * needs, up to the stretch's end.
+ * needs.
  */
 static void
-start_pieces(FmReadAhead *ahead, FmFetch *fetch, uint64 offset, uint64 size,
-			 uint64 first, uint64 end)
+start_pieces(FmReadAhead *ahead, FmFetch *fetch, uint32 run_no, uint64 offset,
+			 uint64 size)
 {
-	uint32		piece_size = (uint32) Min(ahead->piece_size,
-										  Max(ahead->window, size));
 	uint64		window = ahead->window;
 	int			max_pieces = Min(ahead->max_pieces,
 								 fetch->store->options.max_requests + 1);
@@ -170,16 +242,67 @@ start_pieces(FmReadAhead *ahead, FmFetch *fetch, uint64 offset, uint64 size,
 		window += ahead->piece_size;
 	while (ahead->npieces < max_pieces)
 	{
-		uint64		left = ahead->backward ? ahead->frontier - first :
-		end - ahead->frontier;
-		bool		covered = ahead->backward ? ahead->frontier <= offset :
-		offset + size <= ahead->frontier;
+		uint32		piece_size = (uint32) Min(ahead->next_size,
+											  Max(ahead->window, size));
 
-		if (left == 0 ||
-			(covered && bytes_ahead(ahead) + piece_size > window))
+		if (is_covered(ahead, run_no, offset, size) &&
+			ahead->held + piece_size > window)
 			break;
-		start_piece(ahead, fetch, (uint32) Min(piece_size, left));
+		if (bytes_left(ahead) == 0 && !pass_run_end(ahead))
+			break;
+		start_piece(ahead, fetch, (uint32) Min(piece_size,
+											   bytes_left(ahead)));
+		if (ahead->window >= ahead->piece_size)
+			ahead->next_size = Min(ahead->next_size * 2, ahead->piece_size);
 	}
+}
+
+static void
+set_frontier(FmReadAhead *ahead, uint32 run_no, uint64 at)
+{
+	if (ahead->pieces == NULL)
+		ahead->pieces = MemoryContextAllocZero(ahead->context,
+											   sizeof(Piece) *
+											   ahead->max_pieces);
+	ahead->frontier_run = run_no;
+	ahead->frontier = at;
+}
+
+static void
+grow(FmReadAhead *ahead)
+{
+	ahead->window = Min(ahead->window * GROWTH, ahead->most);
+}
+
+void
+fm_read_ahead_begin(FmReadAhead *ahead, FmFetch *fetch, const FmRunDesc *run,
+					uint64 at)
+{
+	if (ahead->npieces > 0 || !is_worth_reading(ahead, run) ||
+		at < stretch_first(ahead, run) || at > stretch_end(ahead, run))
+		return;
+	set_frontier(ahead, (uint32) (run - ahead->runs), at);
+	grow(ahead);
+	start_pieces(ahead, fetch, ahead->frontier_run, at, 0);
+}
+
+bool
+fm_read_ahead_has_begun(FmReadAhead *ahead, FmFetch *fetch)
+{
+	Piece	   *head;
+
+	if (ahead->npieces == 0)
+		return true;
+	head = piece_at(ahead, 0);
+	return head->pending == NULL ||
+		fetch->store->ops->poll_read(head->pending);
+}
+
+bool
+fm_read_ahead_is_beyond(const FmReadAhead *ahead, const FmRunDesc *run)
+{
+	return ahead->npieces > 0 &&
+		ahead->frontier_run != (uint32) (run - ahead->runs);
 }
 
 /* Waits for a piece; false: it could not be read. */
@@ -196,7 +319,8 @@ finish_piece(FmFetch *fetch, Piece *piece)
 
 /* The range's bytes of all pieces that have some, put together. */
 static const uint8 *
-join_pieces(FmReadAhead *ahead, FmFetch *fetch, uint64 offset, uint64 size)
+join_pieces(FmReadAhead *ahead, FmFetch *fetch, uint32 run_no, uint64 offset,
+			uint64 size)
 {
 	uint64		left = size;
 	int			i;
@@ -214,7 +338,7 @@ join_pieces(FmReadAhead *ahead, FmFetch *fetch, uint64 offset, uint64 size)
 		uint64		from = Max(offset, piece->range.offset);
 		uint64		to = Min(offset + size, piece_end(piece));
 
-		if (from >= to)
+		if (piece->run_no != run_no || from >= to)
 			continue;
 		if (!finish_piece(fetch, piece))
 			return NULL;
@@ -233,26 +357,23 @@ static bool
 aim(FmReadAhead *ahead, FmFetch *fetch, const FmRunDesc *run, uint64 offset,
 	uint64 size)
 {
-	bool		index = offset >= run->meta_offset;
-	uint64		first = index ? run->meta_offset : 0;
-	uint64		end = index ? run->tail_offset : run->meta_offset;
+	uint32		run_no = (uint32) (run - ahead->runs);
+	uint64		first = stretch_first(ahead, run);
+	uint64		end = stretch_end(ahead, run);
 	uint64		at = ahead->backward ? offset + size : offset;
 	bool		moved = false;
-	Piece	   *head;
 
-	if (size == 0 || end > run->size || offset > end ||
+	Assert(run_no < ahead->nruns);
+	if (size == 0 || end > run->size || offset < first || offset > end ||
 		size > end - offset || size > ahead->most / 2)
 		return false;
-	if (ahead->pieces == NULL)
-		ahead->pieces = MemoryContextAllocZero(ahead->context,
-											   sizeof(Piece) *
-											   ahead->max_pieces);
 
 	/* Pieces that the scan has passed, or all if it is elsewhere. */
 	while (ahead->npieces > 0)
 	{
-		head = piece_at(ahead, 0);
-		if (fm_id_eq(&ahead->run, &run->id) &&
+		Piece	   *head = piece_at(ahead, 0);
+
+		if (head->run_no == run_no &&
 			(ahead->backward ?
 			 head->range.offset < at && at <= piece_end(head) :
 			 head->range.offset <= at && at < piece_end(head)))
@@ -262,15 +383,13 @@ aim(FmReadAhead *ahead, FmFetch *fetch, const FmRunDesc *run, uint64 offset,
 	}
 	if (ahead->npieces == 0)
 	{
-		ahead->run = run->id;
-		ahead->frontier = at;
+		set_frontier(ahead, run_no, at);
 		moved = true;
 	}
-	if (moved || (ahead->backward ? offset < ahead->frontier :
-				  offset + size > ahead->frontier))
+	if (moved || !is_covered(ahead, run_no, offset, size))
 	{
-		ahead->window = Min(ahead->window * GROWTH, ahead->most);
-		start_pieces(ahead, fetch, offset, size, first, end);
+		grow(ahead);
+		start_pieces(ahead, fetch, run_no, offset, size);
 	}
 	return true;
 }
@@ -279,6 +398,7 @@ bool
 fm_read_ahead_has_come(FmReadAhead *ahead, FmFetch *fetch,
 					   const FmRunDesc *run, uint64 offset, uint64 size)
 {
+	uint32		run_no = (uint32) (run - ahead->runs);
 	int			i;
 
 	if (!aim(ahead, fetch, run, offset, size))
@@ -287,7 +407,8 @@ fm_read_ahead_has_come(FmReadAhead *ahead, FmFetch *fetch,
 	{
 		Piece	   *piece = piece_at(ahead, i);
 
-		if (piece->pending != NULL && piece->range.offset < offset + size &&
+		if (piece->pending != NULL && piece->run_no == run_no &&
+			piece->range.offset < offset + size &&
 			offset < piece_end(piece) &&
 			!fetch->store->ops->poll_read(piece->pending))
 			return false;
@@ -305,7 +426,7 @@ fm_read_ahead_find(FmReadAhead *ahead, FmFetch *fetch, const FmRunDesc *run,
 		return NULL;
 	head = piece_at(ahead, 0);
 	if (offset < head->range.offset || offset + size > piece_end(head))
-		return join_pieces(ahead, fetch, offset, size);
+		return join_pieces(ahead, fetch, head->run_no, offset, size);
 	return finish_piece(fetch, head) ?
 		head->data + (offset - head->range.offset) : NULL;
 }

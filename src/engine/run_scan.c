@@ -6,7 +6,9 @@
  * A run scan walks the blocks of its runs one after the other.  It holds one
  * partition and one block, and none before its first entry is asked for.
  *
- * Where the store is far away, it reads ahead.  Who does not want to wait asks
+ * Where the store is far away, it reads ahead, into the next run where one
+ * ends.  An eager scan, of which is known that it goes on for long, does so
+ * from the start, with its index.  Who does not want to wait asks
  * before each step whether it has what it needs; what it lacks is then on its
  * way.  The answer is no promise: a step that finds something missing after
  * all reads it.
@@ -50,6 +52,9 @@ struct FmRunScan
 								 * near */
 	FmReadAhead *blocks_ahead;
 	FmReadAhead *index_ahead;
+	bool		eager;
+	bool		whole_run;		/* it reads its first run from the beginning */
+	bool		next_asked;		/* the next run's top index is on its way */
 	const FmRunDesc *runs;		/* disjoint, ascending */
 	uint32		nruns;
 	bool		backward;
@@ -71,7 +76,7 @@ struct FmRunScan
 	FmCachePin	top_pin;
 	FmCachePin	partition_pin;
 	FmCachePin	block_pin;
-	uint8		key[FM_MAX_KEY_SIZE];
+	uint8		key[FM_MAX_KEY_SIZE];	/* begins with the block's prefix */
 };
 
 static const FmRunDesc *
@@ -95,7 +100,8 @@ open_partition(FmRunScan *scan)
 	FmTopEntry	entry;
 
 	fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-	scan->fetch.ahead = scan->positioned ? scan->index_ahead : NULL;
+	scan->fetch.ahead = scan->positioned || scan->eager ?
+		scan->index_ahead : NULL;
 	fm_fetch_block(&scan->fetch, current_run(scan), FM_BLOCK_PARTITION,
 				   entry.handle, NULL, &scan->partition_pin);
 	fm_partition_open(fm_slice(scan->partition_pin.data,
@@ -113,6 +119,7 @@ open_block(FmRunScan *scan)
 				   NULL, &scan->block_pin);
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
 					   &scan->block);
+	memcpy(scan->key, scan->block.keys.prefix, scan->block.keys.prefix_len);
 }
 
 static void
@@ -151,10 +158,22 @@ stage_end(FmRunScan *scan, uint64 start, uint64 end, uint64 size)
 				 scan->backward ? end - size : start, size);
 }
 
+/* Does the scan begin with the current run's first entry, or its last? */
+static bool
+begins_with_run(const FmRunScan *scan)
+{
+	const FmRunDesc *run = current_run(scan);
+
+	if (scan->backward)
+		return scan->upper.len == 0 ||
+			fm_slice_cmp(run->upper, scan->upper) < 0;
+	return fm_slice_cmp(run->lower, scan->lower) >= 0;
+}
+
 /*
- * Stages a run's top index.  Where the scan begins with the run's first entry,
- * or its last, it is known before where partition and block are.  False if the
- * top index is cached.
+ * Stages a run's top index, and, where the scan begins with the run, what is
+ * known to come then before it is known where partition and block are.  False
+ * if the top index is cached.
  */
 static bool
 stage_top(FmRunScan *scan)
@@ -163,13 +182,27 @@ stage_top(FmRunScan *scan)
 
 	if (!fm_stage_add_top(scan->stage, run))
 		return false;
-	if (scan->backward ?
-		scan->upper.len > 0 && fm_slice_cmp(run->upper, scan->upper) >= 0 :
-		fm_slice_cmp(run->lower, scan->lower) < 0)
-		return true;
-	stage_end(scan, run->meta_offset, run->tail_offset, INDEX_BEGINNING);
-	stage_end(scan, FM_RUN_HEADER_SIZE, run->meta_offset, BEGINNING);
+	if (!scan->eager && begins_with_run(scan))
+	{
+		stage_end(scan, run->meta_offset, run->tail_offset, INDEX_BEGINNING);
+		stage_end(scan, FM_RUN_HEADER_SIZE, run->meta_offset, BEGINNING);
+	}
 	return true;
+}
+
+/* Reads ahead from the beginning of the current run. */
+static void
+begin_run_ahead(FmRunScan *scan)
+{
+	const FmRunDesc *run = current_run(scan);
+
+	if (run->size - run->meta_offset > FM_RUN_META_ONE_READ)
+		fm_read_ahead_begin(scan->index_ahead, &scan->fetch, run,
+							scan->backward ? run->tail_offset :
+							run->meta_offset);
+	fm_read_ahead_begin(scan->blocks_ahead, &scan->fetch, run,
+						scan->backward ? run->meta_offset :
+						FM_RUN_HEADER_SIZE);
 }
 
 /* Are the bytes cached or staged, or have they been read ahead? */
@@ -188,7 +221,7 @@ is_near(FmRunScan *scan, FmReadAhead *ahead, FmBlockHandle handle)
 static bool
 top_is_near(FmRunScan *scan)
 {
-	if (!scan->asked)
+	if (!scan->asked && !scan->next_asked)
 	{
 		scan->asked = true;
 		fm_stage_reset(scan->stage);
@@ -251,6 +284,9 @@ move_on(FmRunScan *scan, bool wait)
 		case BEFORE_RUN:
 			if (!wait && !top_is_near(scan))
 				return WAITS;
+			if (scan->next_asked)
+				fm_stage_finish(&scan->fetch, scan->stage);
+			scan->next_asked = false;
 			open_top(scan);
 			scan->partition_no = scan->backward ?
 				scan->top.npartitions - 1 : 0;
@@ -270,6 +306,22 @@ move_on(FmRunScan *scan, bool wait)
 	return wait || block_is_near(scan) ? MOVED : WAITS;
 }
 
+/* Asks for the next run's top index once its blocks are on their way. */
+static void
+look_beyond_run(FmRunScan *scan)
+{
+	uint32		next = scan->run_no;
+
+	if (scan->next_asked ||
+		!fm_read_ahead_is_beyond(scan->blocks_ahead, current_run(scan)) ||
+		!step_number(scan, &next, scan->nruns))
+		return;
+	scan->next_asked = true;
+	fm_stage_reset(scan->stage);
+	(void) fm_stage_add_top(scan->stage, &scan->runs[next]);
+	fm_stage_start(&scan->fetch, scan->stage);
+}
+
 /* Steps to the next block in the scan's direction; false: there is none. */
 static bool
 next_block(FmRunScan *scan)
@@ -278,6 +330,8 @@ next_block(FmRunScan *scan)
 	if (move_on(scan, true) == AT_END)
 		return false;
 	open_block(scan);
+	if (scan->blocks_ahead != NULL)
+		look_beyond_run(scan);
 	set_place(scan, ON_BLOCK);
 	scan->entry_no = scan->backward ? scan->block.keys.count - 1 : 0;
 	return true;
@@ -386,6 +440,24 @@ position_backward(FmRunScan *scan)
 	return false;
 }
 
+/* The key that the scan stands on, put together. */
+static inline FmSlice
+current_key(FmRunScan *scan)
+{
+	FmSlice		suffix = fm_key_table_suffix(&scan->block.keys,
+											 scan->entry_no);
+	uint8	   *dest = scan->key + scan->block.keys.prefix_len;
+	size_t		i;
+
+	/* Mostly a byte or two. */
+	if (suffix.len > 8)
+		memcpy(dest, suffix.data, suffix.len);
+	else
+		for (i = 0; i < suffix.len; i++)
+			dest[i] = suffix.data[i];
+	return fm_slice(scan->key, scan->block.keys.prefix_len + suffix.len);
+}
+
 /* The merge source's "next". */
 static FmStatus
 run_scan_next(FmMergeSource *source)
@@ -409,9 +481,7 @@ run_scan_next(FmMergeSource *source)
 	}
 	if (found)
 	{
-		entry->key = fm_slice(scan->key,
-							  fm_key_table_key(&scan->block.keys,
-											   scan->entry_no, scan->key));
+		entry->key = current_key(scan);
 		if (scan->backward ?
 			fm_slice_cmp(entry->key, scan->lower) < 0 :
 			(scan->upper.len > 0 &&
@@ -456,9 +526,11 @@ fm_level_scan_begin(FmFetch *fetch, const FmRunDesc *runs, uint32 nruns,
 	{
 		scan->stage = fm_stage_create();
 		scan->fetch.stage = scan->stage;
-		scan->blocks_ahead = fm_read_ahead_create(backward, FIRST_BLOCKS,
-												  RUN_BLOCKS);
-		scan->index_ahead = fm_read_ahead_create(backward, FIRST_INDEX,
+		scan->blocks_ahead = fm_read_ahead_create(FM_STRETCH_BLOCKS, runs,
+												  nruns, backward,
+												  FIRST_BLOCKS, RUN_BLOCKS);
+		scan->index_ahead = fm_read_ahead_create(FM_STRETCH_INDEX, runs, nruns,
+												 backward, FIRST_INDEX,
 												 MOST_INDEX);
 	}
 	scan->runs = runs;
@@ -477,9 +549,13 @@ fm_run_scan_begin(FmFetch *fetch, const FmRunDesc *run, FmSlice lower,
 }
 
 void
-fm_run_scan_limit_window(FmRunScan *scan, uint64 max_window)
+fm_run_scan_limit_window(FmRunScan *scan, uint64 expected, uint64 most)
 {
-	fm_read_ahead_limit(scan->blocks_ahead, Max(max_window, FEWEST_BLOCKS));
+	most = Max(most, FEWEST_BLOCKS);
+	scan->eager = expected >= FEWEST_BLOCKS;
+	fm_read_ahead_limit(scan->blocks_ahead,
+						scan->eager ? Min(expected, most) : FIRST_BLOCKS,
+						most);
 }
 
 FmMergeSource *
@@ -513,12 +589,13 @@ first_child(const FmRunScan *scan, const FmKeyTable *separators, uint32 n)
 }
 
 /*
- * Stages what a source needs first, level by level of its run's index.  It is
- * a guess where a run ends before the scan's bound.
+ * Asks for what a source needs first, level by level of its run's index.  It
+ * is a guess where a run ends before the scan's bound.
  */
 static void
-stage_beginning(FmRunScan *scan, int round)
+ask_for_beginning(FmRunScan *scan, int round)
 {
+	const FmRunDesc *run;
 	FmBlockHandle handle;
 	FmTopEntry	entry;
 
@@ -526,35 +603,48 @@ stage_beginning(FmRunScan *scan, int round)
 	{
 		case 0:
 			scan->run_no = scan->backward ? scan->nruns - 1 : 0;
-			(void) stage_top(scan);
-			break;
+			scan->whole_run = stage_top(scan) && scan->eager &&
+				begins_with_run(scan);
+			return;
 		case 1:
 			open_top(scan);
 			scan->partition_no = first_child(scan, &scan->top.separators,
 											 scan->top.npartitions);
 			fm_top_index_entry(&scan->top, scan->partition_no, &entry);
-			fm_stage_add_block(scan->stage, current_run(scan), entry.handle);
+			handle = entry.handle;
 			break;
 		default:
 			open_partition(scan);
 			scan->block_no = first_child(scan, &scan->partition.separators,
 										 scan->partition.nblocks);
 			handle = fm_partition_block(&scan->partition, scan->block_no);
-			fm_stage_add_block(scan->stage, current_run(scan), handle);
+			break;
 	}
+	run = current_run(scan);
+	if (!scan->eager)
+		fm_stage_add_block(scan->stage, run, handle);
+	else if (!fm_fetch_is_cached(run, handle.offset))
+		fm_read_ahead_begin(round == 1 ? scan->index_ahead : scan->blocks_ahead,
+							&scan->fetch, run, scan->backward ?
+							handle.offset + handle.size : handle.offset);
 }
 
 void
 fm_run_scan_start_round(FmRunScan *scan, int round)
 {
-	stage_beginning(scan, round);
+	ask_for_beginning(scan, round);
 	fm_stage_start(&scan->fetch, scan->stage);
+	if (round == 0 && scan->whole_run)
+		begin_run_ahead(scan);
 }
 
 bool
 fm_run_scan_round_has_come(FmRunScan *scan, int round)
 {
-	return fm_stage_has_come(&scan->fetch, scan->stage);
+	return fm_stage_has_come(&scan->fetch, scan->stage) &&
+		(round == 0 || !scan->eager ||
+		 fm_read_ahead_has_begun(round == 1 ? scan->index_ahead :
+								 scan->blocks_ahead, &scan->fetch));
 }
 
 void

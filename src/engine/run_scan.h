@@ -41,8 +41,12 @@ extern void fm_run_scan_start_round(FmRunScan *scan, int round);
 extern bool fm_run_scan_round_has_come(FmRunScan *scan, int round);
 extern void fm_run_scan_finish_round(FmRunScan *scan, int round);
 
-/* Bytes that the scan may read ahead; twice as many are held. */
-extern void fm_run_scan_limit_window(FmRunScan *scan, uint64 max_window);
+/*
+ * Bytes that the scan is expected to read (0: that is not known), of which it
+ * reads "most" ahead.
+ */
+extern void fm_run_scan_limit_window(FmRunScan *scan, uint64 expected,
+									 uint64 most);
 
 /*
  * Would the source's next move not wait?  Starts what it would wait for.  Not

@@ -7,6 +7,9 @@
  * the row, and a walk over the key columns up to the last that is needed.
  * Rows were checked when their block entered the cache.
  *
+ * Most rows cover all columns of the layout and are not large: where their
+ * parts begin is known before.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -36,6 +39,11 @@ typedef struct FmRowStep
 	FmStepKind	kind;
 	uint32		att;			/* in the row's layout */
 	int			index;			/* into values and isnull */
+	uint32		at;				/* in a usual row: of a fixed column its
+								 * bytes, of a variable one its end offset */
+	uint16		width;			/* of a fixed column */
+	bool		variable;
+	bool		varlena;
 } FmRowStep;
 
 struct FmTupleProjection
@@ -45,6 +53,9 @@ struct FmTupleProjection
 	FmRowStep  *steps;
 	int			ninputs;		/* the last of the steps */
 	bool		text_input;		/* one of them is through text */
+	uint32		usual_header;	/* of a row whose steps can use "at" */
+	uint32		ends;			/* in such a row: its end offsets */
+	uint32		var_start;		/* and its first variable value */
 	int			nkeys;			/* key columns to walk over */
 	bool		key_needed[FM_MAX_KEY_COLUMNS];
 };
@@ -66,6 +77,31 @@ step_kind(const FmRowAtt *att)
 				att->width == 4 ? FM_STEP_BYVAL4 : FM_STEP_BYVAL8;
 		default:
 			return FM_STEP_POINTER;
+	}
+}
+
+/* Where the parts of a usual row begin. */
+static void
+lay_out_usual_row(FmTupleProjection *p, const FmRowLayout *layout)
+{
+	uint8		header[4] = {layout->natts & 0xFF, layout->natts >> 8, 0, 0};
+	uint32		fixed = 4 + (layout->natts + 7) / 8;
+	int			i;
+
+	p->usual_header = fm_get_u32(header);
+	p->ends = (fixed + layout->fixed_offset[layout->natts] + 1) & ~1;
+	p->var_start = p->ends + layout->var_index[layout->natts] * 2;
+	for (i = 0; i < p->nsteps; i++)
+	{
+		FmRowStep  *step = &p->steps[i];
+		FmRowKind	kind = layout->columns[step->att].kind;
+
+		step->width = layout->columns[step->att].width;
+		step->variable = kind != FM_ROW_FIXED;
+		step->varlena = fm_row_kind_is_varlena(kind);
+		step->at = step->variable ?
+			p->ends + layout->var_index[step->att] * 2 :
+			fixed + layout->fixed_offset[step->att];
 	}
 }
 
@@ -106,6 +142,7 @@ fm_tuple_projection_create(FmTupleCodec *codec, const Bitmapset *attrs,
 			}
 		}
 	}
+	lay_out_usual_row(p, codec->layout);
 	for (k = 0; k < codec->nkeys; k++)
 	{
 		p->key_needed[k] = attrs == NULL ||
@@ -335,6 +372,42 @@ step_datum(FmStepKind kind, FmSlice bytes)
 	}
 }
 
+/* The bytes of a variable value of a usual row, to its end. */
+static inline FmSlice
+usual_variable(const FmTupleProjection *p, const FmRowStep *step,
+			   const uint8 *row)
+{
+	uint32		start = step->at == p->ends ? p->var_start :
+	fm_get_u16(row + step->at - 2);
+
+	if (step->varlena && row[start] == 0)
+		start = TYPEALIGN(4, start);
+	return fm_slice(row + start, fm_get_u16(row + step->at) - start);
+}
+
+static void
+decode_usual(const FmTupleProjection *p, const uint8 *row, Datum *values,
+			 bool *isnull)
+{
+	int			direct = p->nsteps - p->ninputs;
+	int			i;
+
+	for (i = 0; i < direct; i++)
+	{
+		const FmRowStep *step = &p->steps[i];
+		FmSlice		bytes;
+
+		isnull[step->index] = (row[4 + step->att / 8] >> (step->att & 7) & 1) != 0;
+		if (isnull[step->index])
+			continue;
+		if (step->variable)
+			bytes = usual_variable(p, step, row);
+		else
+			bytes = fm_slice(row + step->at, step->width);
+		values[step->index] = step_datum(step->kind, bytes);
+	}
+}
+
 void
 fm_tuple_decode(FmTupleProjection *projection, FmSlice key, FmSlice row,
 				Datum *values, bool *isnull, MemoryContext cxt)
@@ -345,7 +418,12 @@ fm_tuple_decode(FmTupleProjection *projection, FmSlice key, FmSlice row,
 	FmRow		opened;
 	int			i;
 
-	if (p->nsteps > 0)
+	if (direct > 0 && fm_get_u32(row.data) == p->usual_header)
+	{
+		decode_usual(p, row.data, values, isnull);
+		direct = 0;
+	}
+	if (direct > 0 || p->ninputs > 0)
 	{
 		fm_row_open(p->codec->layout, row, &opened);
 		for (i = 0; i < direct; i++)

@@ -228,6 +228,20 @@ count_loops(PlannerInfo *root, Relids outer)
 	return Max(loops, 1);
 }
 
+/* Of the table's rows, those that conditions leave. */
+static double
+conditions_share(PlannerInfo *root, RelOptInfo *baserel, List *conditions)
+{
+	List	   *bounds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+		bounds = list_append_unique_ptr(bounds,
+										((FmCondition *) lfirst(lc))->clause);
+	return clauselist_selectivity(root, bounds, baserel->relid, JOIN_INNER,
+								  NULL);
+}
+
 static void
 cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 		  List *conditions, List *clauses, double rows, Relids outer,
@@ -254,14 +268,7 @@ cost_scan(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
 
 		if (conditions != NIL)
 		{
-			List	   *bounds = NIL;
-			ListCell   *lc;
-
-			foreach(lc, conditions)
-				bounds = list_append_unique_ptr(bounds,
-												((FmCondition *) lfirst(lc))->clause);
-			scanned *= clauselist_selectivity(root, bounds, baserel->relid,
-											  JOIN_INNER, NULL);
+			scanned *= conditions_share(root, baserel, conditions);
 			blocks *= scanned / Max(plan->size.rows, 1);
 		}
 		*startup += probe;
@@ -596,6 +603,25 @@ locking_of(PlannerInfo *root, RelOptInfo *baserel)
 	return FM_SCAN_LOCKS;
 }
 
+/*
+ * Of the table's rows, how many a scan is likely to read: a query that wants
+ * its first rows only may end it early.
+ */
+static double
+likely_share(PlannerInfo *root, RelOptInfo *baserel, const RelPlan *plan,
+			 List *conditions)
+{
+	double		share = 1;
+
+	if (conditions != NIL)
+		share = conditions_share(root, baserel, conditions);
+	if (root->tuple_fraction >= 1)
+		share = Min(share, root->tuple_fraction / Max(plan->size.rows, 1));
+	else if (root->tuple_fraction > 0)
+		share *= root->tuple_fraction;
+	return share;
+}
+
 ForeignScan *
 fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 				 ForeignPath *best_path, List *tlist, List *scan_clauses,
@@ -637,10 +663,15 @@ fmGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 											  RelationGetDescr(rel));
 	private[FM_SCAN_LOCKING] =
 		list_make1(makeInteger(locking_of(root, baserel)));
+
+	/* With a point, or it is read back as an integer. */
+	private[FM_SCAN_SHARE] =
+		list_make1(makeFloat(psprintf("%.9f", likely_share(root, baserel, plan,
+														   conditions))));
 	table_close(rel, NoLock);
 	scan = make_foreignscan(tlist, local, baserel->relid, values,
-							list_make4(private[0], private[1], private[2],
-									   private[3]),
+							list_make5(private[0], private[1], private[2],
+									   private[3], private[4]),
 							NIL, condition_clauses, outer_plan);
 	return scan;
 }

@@ -79,6 +79,8 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 		intVal(linitial(list_nth(plan->fdw_private, FM_SCAN_LOCKING)));
 	scan->backward =
 		boolVal(linitial(list_nth(plan->fdw_private, FM_SCAN_BACKWARD)));
+	scan->share =
+		floatVal(linitial(list_nth(plan->fdw_private, FM_SCAN_SHARE)));
 	scan->curcid = node->ss.ps.state->es_snapshot->curcid;
 	scan->conditions = fm_key_conditions_init(node, scan->options);
 	scan->rescan_context = AllocSetContextCreate(CurrentMemoryContext,
@@ -140,6 +142,17 @@ clip_range(const FmKeyRange *piece, FmSlice *lower, FmSlice *upper)
 	return upper->len == 0 || fm_slice_cmp(*lower, *upper) < 0;
 }
 
+/* The stored bytes of a range that are likely to be read. */
+static uint64
+expected_bytes(FmScanState *scan)
+{
+	FmTableSize size;
+
+	fm_table_size(scan->open, &size);
+	return (uint64) (size.bytes * scan->share / scan->keys.n /
+					 (scan->piece != NULL ? scan->npieces : 1));
+}
+
 /* Begins a range, clipped to the current piece if there is one. */
 static void
 begin_range(FmScanState *scan, const FmKeyRange *range)
@@ -163,6 +176,7 @@ begin_range(FmScanState *scan, const FmKeyRange *range)
 											 false);
 			own = fm_buffer_scan_source(scan->own);
 		}
+		scan->fetch.expected = expected_bytes(scan);
 		scan->range = fm_range_scan_begin(&scan->fetch, scan->open->table,
 										  lower, upper, scan->backward, own);
 	}

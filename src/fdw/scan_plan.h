@@ -19,6 +19,8 @@ enum FmScanPrivate
 								 * alternative, key number, FmConditionKind */
 	FM_SCAN_COLUMNS,			/* attnums to decode */
 	FM_SCAN_LOCKING,			/* one Integer, FmScanLocking */
+	FM_SCAN_SHARE,				/* one Float: of the table's rows, how many
+								 * are likely to be read, 0 to 1 */
 	FM_SCAN_NPRIVATE
 };
 

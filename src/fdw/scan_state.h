@@ -46,6 +46,7 @@ typedef struct FmScanState
 	bool		nulls_set;		/* the slot's unread columns are NULL */
 	CommandId	curcid;
 	bool		backward;
+	double		share;			/* of the table that is likely to be read */
 	FmScanLocking locking;
 	bool		asynchronous;	/* it must not wait: see async.c */
 	FmStore    *store;			/* of an asynchronous scan */
