@@ -170,12 +170,12 @@ is_header(const char *line, size_t size, const char *name, char *value,
 }
 
 void
-fm_http_make_printable(char *text)
+fm_http_make_printable(char *string)
 {
-	for (; *text !='\0'; text ++)
+	for (; *string != '\0'; string++)
 	{
-		if (*text <' ' || *text >'~')
-			*text = '?';
+		if (*string < ' ' || *string > '~')
+			*string = '?';
 	}
 }
 

@@ -161,6 +161,6 @@ extern void fm_http_advance(uint32 wait_event);
  * Makes what a server says fit for messages and logs, whatever the encoding
  * of the database: all but printable ASCII becomes question marks.
  */
-extern void fm_http_make_printable(char *text);
+extern void fm_http_make_printable(char *string);
 
 #endif							/* FM_HTTP_H */
