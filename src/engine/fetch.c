@@ -365,6 +365,8 @@ load_block(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
 			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
 								  handle.offset, &fault);
 		}
+		fm_log_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
+							handle.offset, &fault);
 	}
 	trim_room();
 	if (pin->state == FM_PIN_LOADING)
@@ -479,6 +481,8 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 			fm_raise_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
 								  fault_offset, &fault);
 		}
+		fm_log_object_fault(fetch->store, FM_OBJECT_RUN, &run->id,
+							fault_offset, &fault);
 	}
 	fm_cache_publish(pin, NULL);
 

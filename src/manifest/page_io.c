@@ -55,8 +55,11 @@ fm_page_read_store(FmStore *store, const FmPageRef *ref, uint64 version)
 									  &fault);
 				break;
 		}
-		if (fm_xxh3_64(fm_slice(range.dest, ref->size), 0) == ref->checksum)
+		if (fm_xxh3_64(fm_slice(range.dest, ref->size), 0) == ref->checksum ||
+			tries + 1 == FM_READ_TRIES)
 			break;
+		fm_fault(&fault, FM_CORRUPTION, "checksum does not match", 0);
+		fm_log_object_fault(store, FM_OBJECT_PAGE, &ref->id, 0, &fault);
 	}
 	return fm_slice(range.dest, ref->size);
 }

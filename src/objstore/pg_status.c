@@ -64,6 +64,31 @@ fm_raise_object_fault(FmStore *store, FmObjectKind kind, const FmId *id,
 }
 
 void
+fm_log_object_fault(FmStore *store, FmObjectKind kind, const FmId *id,
+					uint64_t offset, const FmFault *fault)
+{
+	char		hex[33];
+
+	fm_id_to_hex(id, hex);
+	ereport(LOG,
+			(errmsg("reading block at offset %llu of %s \"%s\" again",
+					(unsigned long long) (offset + fault->offset),
+					kind_name(kind), hex),
+			 errdetail("Server \"%s\": %s.",
+					   store->options.servername, fault->what)));
+}
+
+void
+fm_log_head_fault(FmStore *store, const FmFault *fault)
+{
+	ereport(LOG,
+			(errmsg("reading HEAD of server \"%s\" again",
+					store->options.servername),
+			 errdetail("At offset %llu: %s.",
+					   (unsigned long long) fault->offset, fault->what)));
+}
+
+void
 fm_raise_head_fault(FmStore *store, const FmFault *fault)
 {
 	ereport(ERROR,

@@ -115,16 +115,16 @@ fm_s3_poll_head(FmPendingHead *pending)
 	return fm_s3_poll_batch(pending->batch);
 }
 
-/* Is the answer no HEAD, but perhaps on the way only? */
+/* Is the answer no HEAD, but perhaps on the way only?  Fills the fault then. */
 static bool
-is_damaged(const FmPendingHead *pending)
+is_damaged(const FmPendingHead *pending, FmFault *fault)
 {
 	const FmHttpRequest *http = &pending->request.http;
 	FmHeadIdentity identity;
 
 	return http->status == 200 && !http->overflow &&
 		fm_head_identify(fm_slice(http->dest, http->received), &identity,
-						 NULL) == FM_CORRUPTION;
+						 fault) == FM_CORRUPTION;
 }
 
 /*
@@ -166,7 +166,7 @@ take_answer(FmS3Store *store, const FmPendingHead *pending, FmHeadCopy *copy,
 		default:
 			fm_s3_raise(store, request, "read HEAD");
 	}
-	if (!is_damaged(pending))
+	if (!is_damaged(pending, &fault))
 		fm_shared_head_note(&store->base, copy, new);
 	return true;
 }
@@ -177,14 +177,16 @@ ask(FmS3Store *store, FmHeadCopy *copy, FmSlice *bytes)
 {
 	FmPendingHead *pending = prepare_get(store, copy->etag,
 										 store->head_buffer);
+	FmFault		fault;
 	bool		exists;
 	int			tries;
 
 	for (tries = 1;; tries++)
 	{
 		fm_s3_perform(store, &pending->request, 1, FM_WAIT_HEAD_READ);
-		if (!is_damaged(pending) || tries == FM_READ_TRIES)
+		if (!is_damaged(pending, &fault) || tries == FM_READ_TRIES)
 			break;
+		fm_log_head_fault(&store->base, &fault);
 		pending->request.http.fresh_connection = true;
 	}
 	exists = take_answer(store, pending, copy, bytes);
@@ -245,6 +247,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 	const char *my_etag = *tag != NULL ? (*tag)->etag : "";
 	FmHeadReadResult result = FM_HEAD_UNCHANGED;
 	FmSlice		found = {NULL, 0};
+	FmFault		fault;
 	bool		exists;
 	FmHeadCopy	copy;
 
@@ -256,7 +259,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 		started = NULL;
 	if (started != NULL)
 		fm_s3_finish_batch(started->batch);
-	if (started != NULL && !is_damaged(started))
+	if (started != NULL && !is_damaged(started, &fault))
 		exists = take_answer(store, started, &copy, &found);
 	else
 		exists = find_out(store, my_etag, &copy, &found);

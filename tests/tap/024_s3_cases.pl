@@ -234,6 +234,10 @@ for my $case ([ 'compaction', 'runs' ], [ 'compaction', 'HEAD' ],
 		'F20: a block that is wrong, 3 times');
 	is((grep { / flip 20/ } $proxy->log), 3, 'F20: it was read so often');
 	$session->run('RESET fusio_manifest.enable_cache');
+	my $log = slurp($node->logfile);
+	like($log, qr/LOG:  reading $_ again/, "F20: the log says so: $_")
+	  for qr/block at offset \d+ of page "[0-9a-f]{32}"/,
+	  qr/block at offset \d+ of run "[0-9a-f]{32}"/, qr/HEAD of server "$s"/;
 	$proxy->plan;
 }
 
