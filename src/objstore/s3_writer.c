@@ -343,7 +343,7 @@ complete_upload(FmObjectWriter *writer)
 	request->may_fail_late = true;
 	fm_s3_add_header(request, "if-none-match", "*");
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
-	if ((request->http.status != 200 || request->code[0] != '\0' ||
+	if ((request->http.status != 200 ||
 		 strstr((char *) request->http.dest,
 				"<CompleteMultipartUploadResult") == NULL) &&
 		!is_there(writer, writer->uploaded))
