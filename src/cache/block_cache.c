@@ -204,6 +204,21 @@ find_slot(uint32 hash, const FmCacheKey *key)
 	return slot;
 }
 
+void
+fm_cache_prefetch(const FmCacheKey *key, bool soon)
+{
+	uint32	   *bucket;
+	uint32		slot;
+
+	if (fm_cache_process.slots == NULL)
+		return;
+	bucket = &fm_cache_map.buckets[hash_key(key) & (fm_cache_map.nbuckets - 1)];
+	if (!soon)
+		__builtin_prefetch(bucket);
+	else if ((slot = *(volatile uint32 *) bucket) != 0)
+		__builtin_prefetch(&fm_cache_process.slots[slot - 1]);
+}
+
 /* The block's loading mark, or NULL; under the partition's lock. */
 static FmCacheLoad *
 find_load(FmCachePartition *partition, const FmCacheKey *key)

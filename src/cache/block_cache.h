@@ -37,6 +37,12 @@ typedef enum FmCacheResult
 	FM_CACHE_BUSY				/* somebody else loads it: wait, look again */
 } FmCacheResult;
 
+/*
+ * Brings near the processor what the look-up of a block will touch: that it
+ * is looked up next ("soon"), or after the next, is likely.
+ */
+extern void fm_cache_prefetch(const FmCacheKey *key, bool soon);
+
 /* Is the block in the cache now?  Pins and counts nothing. */
 extern bool fm_cache_contains(const FmCacheKey *key);
 

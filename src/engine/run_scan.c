@@ -85,6 +85,16 @@ current_run(const FmRunScan *scan)
 	return &scan->runs[scan->run_no];
 }
 
+/* Steps to the neighbour of *no, of n, in the scan's direction, if any. */
+static bool
+step_number(const FmRunScan *scan, uint32 *no, uint32 n)
+{
+	if (scan->backward ? *no == 0 : *no + 1 >= n)
+		return false;
+	*no += scan->backward ? -1 : 1;
+	return true;
+}
+
 static void
 open_top(FmRunScan *scan)
 {
@@ -108,6 +118,24 @@ open_partition(FmRunScan *scan)
 							   scan->partition_pin.size), &scan->partition);
 }
 
+/* Gets ready to look for the blocks in the cache that come next. */
+static void
+prefetch_next(const FmRunScan *scan)
+{
+	uint32		no = scan->block_no;
+	FmCacheKey	key;
+	int			i;
+
+	key.object = current_run(scan)->id;
+	for (i = 0; i < 2; i++)
+	{
+		if (!step_number(scan, &no, scan->partition.nblocks))
+			return;
+		key.offset = fm_partition_block(&scan->partition, no).offset;
+		fm_cache_prefetch(&key, i == 0);
+	}
+}
+
 static void
 open_block(FmRunScan *scan)
 {
@@ -120,6 +148,7 @@ open_block(FmRunScan *scan)
 	fm_data_block_open(fm_slice(scan->block_pin.data, scan->block_pin.size),
 					   &scan->block);
 	memcpy(scan->key, scan->block.keys.prefix, scan->block.keys.prefix_len);
+	prefetch_next(scan);
 }
 
 static void
@@ -128,16 +157,6 @@ release_pins(FmRunScan *scan)
 	fm_cache_release(&scan->block_pin);
 	fm_cache_release(&scan->partition_pin);
 	fm_cache_release(&scan->top_pin);
-}
-
-/* Steps to the neighbour of *no, of n, in the scan's direction, if any. */
-static bool
-step_number(const FmRunScan *scan, uint32 *no, uint32 n)
-{
-	if (scan->backward ? *no == 0 : *no + 1 >= n)
-		return false;
-	*no += scan->backward ? -1 : 1;
-	return true;
 }
 
 static void

@@ -168,6 +168,40 @@ for my $direction ('', ' DESC')
 	}
 }
 
+# A scan that will be read to its end asks for all at once, for the next run
+# too; one that may end soon does not.
+$session->run($_) for ("CREATE FOREIGN TABLE two (k int NOT NULL, v bytea) SERVER s OPTIONS (key 'k')",
+	'INSERT INTO two SELECT g, sha512(int4send(g)) || sha512(int4send(-g)) FROM generate_series(1, 8000) g',
+	'INSERT INTO two SELECT g, sha512(int4send(g)) || sha512(int4send(-g)) FROM generate_series(8001, 16000) g');
+is($session->value("SELECT count(*) FROM fusio_manifest_runs('two') WHERE level > 0 GROUP BY level"),
+	2, 'two runs of one level');
+
+sub runs_asked
+{
+	my %seen = map { m{(\w+)\.run} ? ($1 => 1) : () } $proxy->log;
+
+	return scalar keys %seen;
+}
+for my $direction ('', ' DESC')
+{
+	for my $case ([ '', 2 ], [ ' LIMIT 3', 1 ])
+	{
+		my ($limit, $runs) = @$case;
+
+		$session->run('SELECT fusio_manifest_cache_reset()');
+		$proxy->plan('1+ stall ^GET \\S+/runs/');
+		$session->send("SELECT v FROM two ORDER BY k$direction$limit");
+		ok(wait_for(sub { runs_asked() == $runs }), "runs that are asked for, none has answered: $runs");
+		Time::HiRes::sleep(0.2);
+		is(runs_asked(), $runs, 'and no more');
+		$session->cancel;
+		is($session->result->{sqlstate}, '57014', 'it can be canceled');
+		$proxy->plan;
+		is($session->value("SELECT count(*) FROM (SELECT v FROM two ORDER BY k$direction$limit) x"),
+			$limit eq '' ? 16000 : 3, 'and is right afterwards');
+	}
+}
+
 # larger than one PUT may be
 $session->run("CREATE FOREIGN TABLE wide (k int NOT NULL, v bytea) SERVER s "
 	  . "OPTIONS (key 'k', compression 'none')");
