@@ -347,6 +347,10 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 				return REPAIRED;
 			return is_code(request, "RequestTimeout") ||
 				is_code(request, "SlowDown") ? PASSING : FINAL;
+		case 409:
+			/* Another request for the object, perhaps our own, is at work. */
+			return is_code(request, "ConditionalRequestConflict") ?
+				PASSING : FINAL;
 		default:
 			return FINAL;
 	}
@@ -497,7 +501,7 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n,
 		int			nleft = 0;
 		int			retry_after = -1;
 		bool		passing = false;
-		bool		wrong_range = false;
+		FmS3Request *wrong_range = NULL;
 
 		CHECK_FOR_INTERRUPTS();
 		check_commit_deadline(store);
@@ -510,7 +514,8 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n,
 
 			if (judgement == FINAL && !wrong)
 				continue;
-			wrong_range |= wrong;
+			if (wrong)
+				wrong_range = request;
 			passing |= judgement == PASSING;
 			retry_after = Max(retry_after, request->http.retry_after);
 			request->retries++;
@@ -519,8 +524,13 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n,
 		npending = nleft;
 		if (npending == 0)
 			break;
-		if (wrong_range && ++wrong_ranges == WRONG_RANGE_TRIES)
-			fm_s3_raise(store, pending[0], "read a range");
+		if (wrong_range != NULL && ++wrong_ranges == WRONG_RANGE_TRIES)
+		{
+			strlcpy(wrong_range->message,
+					"The answer is not the range that was asked for.",
+					sizeof(wrong_range->message));
+			fm_s3_raise(store, wrong_range, "read a range");
+		}
 		if (passing)
 			check_commit_deadline(store);
 		if (passing && !pause_before_retry(store, tries++, retry_after, deadline_us,
@@ -720,11 +730,21 @@ fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 	}
 }
 
+static bool
+is_token_refused(const FmS3Request *request)
+{
+	return is_code(request, "ExpiredToken") ||
+		is_code(request, "InvalidToken") ||
+		is_code(request, "TokenRefreshRequired");
+}
+
 static int
 sqlstate_of(const FmS3Request *request)
 {
 	if (request->http.outcome != FM_HTTP_ANSWERED)
 		return ERRCODE_CONNECTION_FAILURE;
+	if (is_token_refused(request))
+		return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 	switch (request->http.status)
 	{
 		case 401:
@@ -753,7 +773,10 @@ hint_for(const FmS3Request *request)
 {
 	if (request->http.outcome != FM_HTTP_ANSWERED)
 		return errhint("Check the server options \"endpoint\", \"region\" and \"ca_file\", and the network.");
-	if (request->http.status == 401 || request->http.status == 403)
+	if (is_code(request, "RequestTimeTooSkewed"))
+		return errhint("Set the clock of this server.");
+	if (is_token_refused(request) || request->http.status == 401 ||
+		request->http.status == 403)
 		return errhint("Check the credentials of the user mapping, and what they may do in the bucket.");
 	if (is_code(request, "NoSuchBucket"))
 		return errhint("Create the bucket, or change the server option \"location\".");
