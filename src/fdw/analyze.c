@@ -147,7 +147,7 @@ acquire_rows(Relation rel, int elevel, HeapTuple *rows, int target,
 
 	memset(&sample, 0, sizeof(sample));
 	memset(rows, 0, sizeof(HeapTuple) * target);
-	sample.open = fm_open_table(rel, InvalidOid, FM_OPEN_READ);
+	sample.open = fm_open_table(rel, rel->rd_rel->relowner, FM_OPEN_READ);
 	sample.fetch.store = sample.open->store;
 	sample.fetch.codec = sample.open->codec;
 	sample.fetch.stats = &sample.stats;
@@ -193,7 +193,7 @@ bool
 fmAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func,
 					  BlockNumber *pages)
 {
-	FmOpenTable *open = fm_open_table(rel, InvalidOid, FM_OPEN_PLAN);
+	FmOpenTable *open = fm_open_table(rel, rel->rd_rel->relowner, FM_OPEN_PLAN);
 	FmTableSize size;
 	bool		exists = open->table != NULL || open->writes != NULL;
 

@@ -415,15 +415,10 @@ read_static(const FmStoreOptions *options, FmCredentials *result)
 				 errhint("Set its options \"access_key_id\" and \"secret_access_key\".")));
 }
 
-FmCredentials *
-fm_credentials_read(const FmStore *store)
+/* What the server's own user may read is not for everyone. */
+void
+fm_credentials_check_user(const FmStoreOptions *options)
 {
-	const FmStoreOptions *options = &store->options;
-	MemoryContext context;
-	MemoryContext old;
-	FmCredentials *result;
-
-	/* What the server's own user may read is not for everyone. */
 	if (options->mapping.source != FM_CREDENTIALS_STATIC &&
 		!superuser_arg(options->userid))
 		ereport(ERROR,
@@ -432,6 +427,17 @@ fm_credentials_read(const FmStore *store)
 						options->servername),
 				 errdetail("Only superusers may use credentials that are not in the user mapping."),
 				 errhint("Set \"access_key_id\" and \"secret_access_key\" in the user mapping.")));
+}
+
+FmCredentials *
+fm_credentials_read(const FmStore *store)
+{
+	const FmStoreOptions *options = &store->options;
+	MemoryContext context;
+	MemoryContext old;
+	FmCredentials *result;
+
+	fm_credentials_check_user(options);
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"fusio_manifest credentials",
 									ALLOCSET_SMALL_SIZES);

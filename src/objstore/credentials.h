@@ -34,6 +34,9 @@ typedef struct FmCredentials
  */
 extern FmCredentials *fm_credentials_read(const FmStore *store);
 
+/* Raises if the mapping's user may not use credentials of its source. */
+extern void fm_credentials_check_user(const FmStoreOptions *options);
+
 extern void fm_credentials_free(FmCredentials *credentials);
 
 #endif							/* FM_CREDENTIALS_H */

@@ -140,6 +140,15 @@ extern void fm_s3_finish_batch(FmS3Batch *batch);
 extern void fm_s3_send(FmS3Store *store, FmS3Request *requests, int n,
 					   FmWaitEvent wait_event);
 
+/* Has a PUT been answered as done? */
+static inline bool
+fm_s3_is_written(const FmS3Request *request)
+{
+	return request->http.outcome == FM_HTTP_ANSWERED &&
+		(request->http.status == 200 || request->http.status == 201 ||
+		 request->http.status == 204);
+}
+
 /* The credentials to be used now; never NULL. */
 extern const FmCredentials *fm_s3_credentials(FmS3Store *store);
 

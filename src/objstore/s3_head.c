@@ -350,14 +350,12 @@ judge_put(FmS3Store *store, FmS3Request *request)
 
 	if (http->outcome == FM_HTTP_NOT_SENT)
 		fm_s3_raise(store, request, "replace HEAD");
+	if (fm_s3_is_written(request))
+		return FM_CAS_APPLIED;
 	if (http->outcome == FM_HTTP_ANSWERED)
 	{
 		switch (http->status)
 		{
-			case 200:
-			case 201:
-			case 204:
-				return FM_CAS_APPLIED;
 			case 409:
 			case 412:
 				/* Lost, or our own success under a repetition: see HEAD. */

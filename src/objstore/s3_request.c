@@ -367,7 +367,9 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 			return is_passing_code(request) ? PASSING : FINAL;
 		case 409:
 			/* another request for the same name, perhaps our own, goes on */
-			return strcmp(request->method, "PUT") == 0 ? PASSING : FINAL;
+			return strcmp(request->method, "PUT") == 0 ||
+				is_code(request, "ConditionalRequestConflict") ?
+				PASSING : FINAL;
 		default:
 			return FINAL;
 	}
@@ -500,7 +502,7 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n, bool sent,
 		int			nleft = 0;
 		int			retry_after = -1;
 		bool		passing = false;
-		bool		wrong_range = false;
+		FmS3Request *wrong_range = NULL;
 
 		CHECK_FOR_INTERRUPTS();
 		check_commit_deadline(store);
@@ -515,7 +517,8 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n, bool sent,
 
 			if (judgement == FINAL && !wrong)
 				continue;
-			wrong_range |= wrong;
+			if (wrong)
+				wrong_range = request;
 			request->http.fresh_connection |= wrong;
 			passing |= judgement == PASSING;
 			retry_after = Max(retry_after, request->http.retry_after);
@@ -525,8 +528,13 @@ perform_until(FmS3Store *store, FmS3Request *requests, int n, bool sent,
 		npending = nleft;
 		if (npending == 0)
 			break;
-		if (wrong_range && ++wrong_ranges == FM_READ_TRIES)
-			fm_s3_raise(store, pending[0], "read a range");
+		if (wrong_range != NULL && ++wrong_ranges == FM_READ_TRIES)
+		{
+			strlcpy(wrong_range->message,
+					"The answer is not the range that was asked for.",
+					sizeof(wrong_range->message));
+			fm_s3_raise(store, wrong_range, "read a range");
+		}
 		if (passing)
 			check_commit_deadline(store);
 		if (passing && !pause_before_retry(store, tries++, retry_after, deadline_us,
@@ -715,6 +723,14 @@ fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 	}
 }
 
+static bool
+is_token_refused(const FmS3Request *request)
+{
+	return is_code(request, "ExpiredToken") ||
+		is_code(request, "InvalidToken") ||
+		is_code(request, "TokenRefreshRequired");
+}
+
 /*
  * Servers that want TLS answer a request without it so, if at all; an S3
  * service says what is wrong.
@@ -732,6 +748,8 @@ sqlstate_of(const FmS3Store *store, const FmS3Request *request)
 	if (request->http.outcome != FM_HTTP_ANSWERED ||
 		wants_tls(store, request))
 		return ERRCODE_CONNECTION_FAILURE;
+	if (is_token_refused(request))
+		return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 	switch (request->http.status)
 	{
 		case 401:
@@ -768,7 +786,10 @@ hint_for(const FmS3Store *store, const FmS3Request *request)
 		return errhint("Check the server option \"endpoint\", also whether it has to begin with \"https://\", and the network.");
 	if (request->http.outcome != FM_HTTP_ANSWERED)
 		return errhint("Check the server options \"endpoint\" and \"region\", and the network.");
-	if (request->http.status == 401 || request->http.status == 403)
+	if (is_code(request, "RequestTimeTooSkewed"))
+		return errhint("Set the clock of this server.");
+	if (is_token_refused(request) || request->http.status == 401 ||
+		request->http.status == 403)
 		return errhint("Check the credentials of the user mapping, and what they may do in the bucket.");
 	if (is_code(request, "NoSuchBucket"))
 		return errhint("Create the bucket, or change the server option \"location\".");

@@ -319,8 +319,8 @@ put_object(FmObjectWriter *writer)
 
 	fm_s3_add_header(request, "if-none-match", "*");
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
-	if (request->http.status != 200 &&
-		!(request->http.status == 412 &&
+	if (!fm_s3_is_written(request) &&
+		!((request->http.status == 412 || request->http.status == 409) &&
 		  is_there(writer, writer->used)))
 		fm_s3_raise(writer->store, request, "write an object");
 	free_request(request);

@@ -341,6 +341,8 @@ fm_store_open(const FmStoreOptions *options)
 
 	if (fm_location_is_local(options->location))
 		fm_store_check_file_privileges(options->serverowner);
+	else
+		fm_credentials_check_user(options);
 	register_callbacks();
 	free_unused_stores();
 	dlist_foreach(iter, &open_stores)

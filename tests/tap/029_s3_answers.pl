@@ -88,6 +88,30 @@ like($result->{detail}, qr/^a\?\?\[2Jb\?\( /, 'a message that is none');
 $proxy->plan('1 status:401:Unauthorized ^GET .*/HEAD');
 is($session->sqlstate("SELECT count(*) FROM $t"), '28000', '401');
 
+for my $code ('ExpiredToken', 'InvalidToken')
+{
+	$proxy->plan("1+ status:400:$code ^GET .*/HEAD");
+	is($session->sqlstate("SELECT count(*) FROM $t"), '28000', $code);
+}
+$proxy->plan('1+ status:403:RequestTimeTooSkewed ^GET .*/HEAD');
+like($session->query("SELECT count(*) FROM $t")->{hint}, qr/clock/, 'a clock that nothing helps');
+
+# a range that is another one, three times
+$session->run('SELECT fusio_manifest_cache_reset()');
+$proxy->plan('1+ elsewhere ^GET .*/runs/');
+$result = $session->query("SELECT count(v) FROM $t");
+is($result->{sqlstate}, 'HV000', 'another range');
+like($result->{detail}, qr/not the range/, 'is said to be one');
+
+# runs: success by other names; another request for it is at work
+for my $what ('after:201', 'after:204', 'status:409:ConditionalRequestConflict',
+	'after:409:ConditionalRequestConflict')
+{
+	$proxy->plan("1 $what ^PUT .*/runs/");
+	is($session->sqlstate("INSERT INTO $t VALUES (-1, 'x')"), '00000', "a run: $what");
+	is($session->sqlstate("DELETE FROM $t WHERE k = -1"), '00000', 'once');
+}
+
 # a listing that does not say that there is nothing
 my %listing = (
 	page => '<html><body>Welcome!</body></html>',
