@@ -274,16 +274,19 @@ grow(FmReadAhead *ahead)
 	ahead->window = Min(ahead->window * GROWTH, ahead->most);
 }
 
-void
+bool
 fm_read_ahead_begin(FmReadAhead *ahead, FmFetch *fetch, const FmRunDesc *run,
 					uint64 at)
 {
-	if (ahead->npieces > 0 || !is_worth_reading(ahead, run) ||
-		at < stretch_first(ahead, run) || at > stretch_end(ahead, run))
-		return;
+	if (ahead->npieces > 0)
+		return true;
+	if (!is_worth_reading(ahead, run) || at < stretch_first(ahead, run) ||
+		at > stretch_end(ahead, run))
+		return false;
 	set_frontier(ahead, (uint32) (run - ahead->runs), at);
 	grow(ahead);
 	start_pieces(ahead, fetch, ahead->frontier_run, at, 0);
+	return true;
 }
 
 bool

@@ -41,9 +41,9 @@ extern void fm_read_ahead_limit(FmReadAhead *ahead, uint64 first, uint64 most);
 
 /*
  * Asks for what a scan needs that begins at an offset: with the byte there,
- * or, backward, the one before it.
+ * or, backward, the one before it.  False: it is not to be had here.
  */
-extern void fm_read_ahead_begin(FmReadAhead *ahead, FmFetch *fetch,
+extern bool fm_read_ahead_begin(FmReadAhead *ahead, FmFetch *fetch,
 								const FmRunDesc *run, uint64 at);
 
 /* Has the beginning come, if there is one?  Does not wait. */

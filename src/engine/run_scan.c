@@ -215,13 +215,12 @@ begin_run_ahead(FmRunScan *scan)
 {
 	const FmRunDesc *run = current_run(scan);
 
-	if (run->size - run->meta_offset > FM_RUN_META_ONE_READ)
-		fm_read_ahead_begin(scan->index_ahead, &scan->fetch, run,
-							scan->backward ? run->tail_offset :
-							run->meta_offset);
-	fm_read_ahead_begin(scan->blocks_ahead, &scan->fetch, run,
-						scan->backward ? run->meta_offset :
-						FM_RUN_HEADER_SIZE);
+	(void) fm_read_ahead_begin(scan->index_ahead, &scan->fetch, run,
+							   scan->backward ? run->tail_offset :
+							   run->meta_offset);
+	(void) fm_read_ahead_begin(scan->blocks_ahead, &scan->fetch, run,
+							   scan->backward ? run->meta_offset :
+							   FM_RUN_HEADER_SIZE);
 }
 
 /* Are the bytes cached or staged, or have they been read ahead? */
@@ -640,12 +639,14 @@ ask_for_beginning(FmRunScan *scan, int round)
 			break;
 	}
 	run = current_run(scan);
-	if (!scan->eager)
-		fm_stage_add_block(scan->stage, run, handle);
-	else if (!fm_fetch_is_cached(run, handle.offset))
-		fm_read_ahead_begin(round == 1 ? scan->index_ahead : scan->blocks_ahead,
-							&scan->fetch, run, scan->backward ?
-							handle.offset + handle.size : handle.offset);
+	if (fm_fetch_is_cached(run, handle.offset) ||
+		(scan->eager &&
+		 fm_read_ahead_begin(round == 1 ? scan->index_ahead :
+							 scan->blocks_ahead, &scan->fetch, run,
+							 scan->backward ? handle.offset + handle.size :
+							 handle.offset)))
+		return;
+	fm_stage_add_block(scan->stage, run, handle);
 }
 
 void
