@@ -84,11 +84,10 @@ step_kind(const FmRowAtt *att)
 static void
 lay_out_usual_row(FmTupleProjection *p, const FmRowLayout *layout)
 {
-	uint8		header[4] = {layout->natts & 0xFF, layout->natts >> 8, 0, 0};
 	uint32		fixed = 4 + (layout->natts + 7) / 8;
 	int			i;
 
-	p->usual_header = fm_get_u32(header);
+	p->usual_header = layout->natts;	/* and no flag */
 	p->ends = (fixed + layout->fixed_offset[layout->natts] + 1) & ~1;
 	p->var_start = p->ends + layout->var_index[layout->natts] * 2;
 	for (i = 0; i < p->nsteps; i++)
