@@ -4,8 +4,8 @@
  *	  Sizes, paths and plans of scans.
  *
  * A plan holds catalog facts only: which columns are read, which clauses are
- * conditions on the key.  What HEAD says is used for costs and asked again
- * when the plan runs.
+ * conditions on the key.  What HEAD says is used for costs, and to guess which
+ * share of the rows is read, and asked again when the plan runs.
  *
  * A table has these paths: one over the conditions of its own clauses (all
  * of it, where there are none), the same in key order and in its reverse
