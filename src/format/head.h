@@ -148,6 +148,12 @@ typedef struct FmCommitRecord
 	FmId	   *members;
 	uint32_t	nchanges;		/* none: a fence */
 	FmTableChange *changes;
+	uint32_t	nreplaced;		/* pages that HEAD named until then */
+	FmId	   *replaced;
+	int64_t		collected;		/* objects that no version named, and that
+								 * were older than this (microseconds since
+								 * 1970 by the store's clock), may have been
+								 * removed since; 0: none */
 } FmCommitRecord;
 
 typedef struct FmHead

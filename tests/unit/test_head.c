@@ -112,6 +112,9 @@ check_same_record(const FmCommitRecord *a, const FmCommitRecord *b)
 		  fm_id_eq(&a->previous, &b->previous) &&
 		  a->store_time == b->store_time && fm_id_eq(&a->writer, &b->writer));
 	CHECK(a->nmembers == b->nmembers && a->nchanges == b->nchanges);
+	CHECK(a->nreplaced == b->nreplaced && a->collected == b->collected);
+	for (i = 0; i < a->nreplaced; i++)
+		CHECK(fm_id_eq(&a->replaced[i], &b->replaced[i]));
 	for (i = 0; i < a->nmembers; i++)
 		CHECK(fm_id_eq(&a->members[i], &b->members[i]));
 	for (i = 0; i < a->nchanges; i++)
@@ -454,6 +457,32 @@ wrong_content(void)
 	sample_head(&s);
 	s.head.log_floor = 71;
 	CHECK(encode_and_decode(&s.head) == FM_CORRUPTION);
+}
+
+/* What a collection leaves in the log, and what was replaced. */
+static void
+collection_record(void)
+{
+	SampleHead	s;
+	SampleArena arena;
+	FmId		replaced[2] = {sample_id(90), sample_id(91)};
+	FmHead	   *head;
+	FmFault		fault;
+	FmBuf		buf;
+
+	sample_head(&s);
+	s.records[0].nreplaced = 2;
+	s.records[0].replaced = replaced;
+	s.records[1].collected = INT64_C(1789900000000000);
+	sample_arena_init(&arena);
+	fm_buf_init(&buf, &heap);
+	CHECK(fm_head_encode(&s.head, &buf) == FM_OK);
+	CHECK(fm_head_decode(fm_buf_slice(&buf), &arena.alloc, &head,
+						 &fault) == FM_OK);
+	check_same_record(&head->records[0], &s.records[0]);
+	check_same_record(&head->records[1], &s.records[1]);
+	fm_buf_free(&buf);
+	sample_arena_free(&arena);
 }
 
 static void
@@ -820,6 +849,7 @@ main(int argc, char **argv)
 	RUN(optional_parts);
 	RUN(declaration_of_no_column);
 	RUN(wrong_content);
+	RUN(collection_record);
 	RUN(too_large);
 	RUN(table_page);
 	RUN(level_page);
