@@ -231,6 +231,15 @@ extern FmStatus fm_log_page_decode(FmSlice bytes, const FmPageRef *ref,
 								   FmCommitRecord **records, uint32_t *n,
 								   FmFault *fault);
 
+/*
+ * The records of a page that is known by its id alone; one of another kind
+ * has none.  Damage is an error whatever its kind.
+ */
+extern FmStatus fm_page_records(FmSlice bytes, const FmId *id,
+								const FmAlloc *alloc,
+								FmCommitRecord **records, uint32_t *n,
+								FmFault *fault);
+
 /* Searches the tables by name or id; NULL if there is none. */
 extern FmTable *fm_head_table_by_name(const FmHead *head, FmSlice name);
 extern FmTable *fm_head_table_by_id(const FmHead *head, uint64_t id);

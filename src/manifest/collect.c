@@ -13,11 +13,17 @@
  *
  * Proofs.  An object that was removed from HEAD by a record at or below the
  * floor is named by versions below the floor alone, and their readers are
- * older than the grace, since the floor's own record is.  An object that is
- * in no version, when listed before HEAD was read, is either about to be
- * published or never will be: see publish_start.c for why it is not published
- * after the swap.  What was in a version whose record is no longer in the log
- * cannot be told from it, and so both rules hold for both.
+ * older than the grace, since that record is.  An object that is in no
+ * version, when listed before HEAD was read, is either about to be published
+ * or never will be: see publish_start.c for why it is not published after the
+ * swap.  What was in a version whose record is no longer in the log cannot be
+ * told from it, and so both rules hold for both.
+ *
+ * A busy store's log may reach back less than the grace.  The pages of records
+ * that it dropped are still in the store then: no page is removed, in this
+ * case, that is younger than the grace, and each of those is read to find what
+ * was removed since.  For this to miss none, the log that is read must begin
+ * at or before the tail of a HEAD that was read before the store was listed.
  *
  * The time is always that of the store: ages are told from the times of
  * objects and from those of records.
@@ -34,6 +40,7 @@
 #include "manifest/collect.h"
 #include "manifest/log_walk.h"
 #include "manifest/swap.h"
+#include "objstore/pg_alloc.h"
 
 /* A lease that was not written again for so long counts no more. */
 #define LEASE_LIFE_US (INT64CONST(24) * 3600 * 1000000)
@@ -43,6 +50,7 @@ typedef struct Removal
 {
 	FmId		id;
 	uint64		version;
+	int64		time_us;		/* of the record */
 	bool		is_page;
 } Removal;
 
@@ -56,6 +64,8 @@ typedef struct LogReading
 	bool		has_floor_us;
 	uint32		ndropped;		/* log pages that are not kept */
 	uint64		first_kept;		/* version of the first record kept */
+	bool		is_long;		/* it reaches back as far as the grace */
+	bool		is_complete;	/* if not, what it dropped is in the store */
 	Removal    *removals;
 	int			nremovals;
 	int			room;
@@ -64,8 +74,10 @@ typedef struct LogReading
 typedef enum Mark
 {
 	NOT_NAMED,
-	NAMED,						/* by what is kept */
-	REPLACED					/* by versions below the floor */
+	REPLACED,					/* named by versions below the floor */
+	RECENT,						/* the same, but readers may be at it */
+	KEPT,						/* named by versions that are kept */
+	NAMED						/* by HEAD */
 } Mark;
 
 typedef struct MarkedId
@@ -75,8 +87,8 @@ typedef struct MarkedId
 } MarkedId;
 
 static void
-add_removals(LogReading *log, const FmId *ids, uint32 n, uint64 version,
-			 bool is_page)
+add_removals(LogReading *log, const FmId *ids, uint32 n,
+			 const FmCommitRecord *record, bool is_page)
 {
 	uint32		i;
 
@@ -92,22 +104,29 @@ add_removals(LogReading *log, const FmId *ids, uint32 n, uint64 version,
 		Removal    *removal = &log->removals[log->nremovals++];
 
 		removal->id = ids[i];
-		removal->version = version;
+		removal->version = record->version;
+		removal->time_us = record->store_time;
 		removal->is_page = is_page;
 	}
+}
+
+static void
+add_record(LogReading *log, const FmCommitRecord *record)
+{
+	uint32		i;
+
+	for (i = 0; i < record->nchanges; i++)
+		add_removals(log, record->changes[i].removed,
+					 record->changes[i].nremoved, record, false);
+	add_removals(log, record->replaced, record->nreplaced, record, true);
 }
 
 static bool
 visit_record(void *arg, const FmCommitRecord *record)
 {
 	LogReading *log = arg;
-	uint32		i;
 
-	for (i = 0; i < record->nchanges; i++)
-		add_removals(log, record->changes[i].removed,
-					 record->changes[i].nremoved, record->version, false);
-	add_removals(log, record->replaced, record->nreplaced, record->version,
-				 true);
+	add_record(log, record);
 	if (record->store_time <= log->floor_before_us &&
 		record->version > log->floor)
 		log->floor = record->version;
@@ -122,9 +141,19 @@ visit_record(void *arg, const FmCommitRecord *record)
 	return true;
 }
 
-/* Reads the log, and decides how far the floor goes. */
+static int64
+grace_begin(const FmCollection *c)
+{
+	return c->now - (int64) c->store->options.grace_ms * 1000;
+}
+
+/*
+ * Reads the log, and decides how far the floor goes.  listed_after is the
+ * version before the tail of a HEAD that was there before the listing.
+ */
 static void
-read_log(FmCollection *c, FmManifest *manifest, LogReading *log)
+read_log(FmCollection *c, FmManifest *manifest, uint64 listed_after,
+		 LogReading *log)
 {
 	const FmStoreOptions *options = &c->store->options;
 	const FmHead *head = manifest->head;
@@ -143,6 +172,58 @@ read_log(FmCollection *c, FmManifest *manifest, LogReading *log)
 		log->ndropped++;
 	if (log->ndropped < head->nlog_pages)
 		log->first_kept = head->log_pages[log->ndropped].first_version;
+
+	/* Nobody reads a version below 0, which is the first. */
+	log->is_long = log->floor == 0 ||
+		(log->has_floor_us && log->floor_us <= grace_begin(c));
+	log->is_complete = head->nlog_pages == 0 ||
+		head->log_pages[0].first_version <= listed_after + 1;
+}
+
+/*
+ * Adds what was removed by records of pages that the log dropped, as far as
+ * they are younger than the grace.  False if one cannot be read.
+ */
+static bool
+read_dropped_page(FmCollection *c, const FmStored *stored, LogReading *log)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fusio_manifest dropped page",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FmAlloc		alloc = fm_palloc_alloc(context);
+	FmCommitRecord *records;
+	FmReadRange range;
+	FmFault		fault;
+	bool		is_read;
+	uint32		n;
+	uint32		i;
+
+	range.kind = FM_OBJECT_PAGE;
+	range.id = stored->id;
+	range.offset = 0;
+	range.length = (uint32) Min(stored->size, FM_PAGE_MAX_SIZE);
+	range.dest = palloc(range.length + 1);
+	if (range.length > 0)
+		c->store->ops->read(c->store, &range, 1);
+	is_read = range.length > 0 && range.result == FM_READ_OK &&
+		fm_page_records(fm_slice(range.dest, range.length), &stored->id,
+						&alloc, &records, &n, &fault) == FM_OK;
+	for (i = 0; is_read && i < n; i++)
+		add_record(log, &records[i]);
+
+	/* Another collection has found it to be old. */
+	if (range.length > 0 && range.result == FM_READ_MISSING)
+		is_read = true;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return is_read;
+}
+
+static bool
+is_recent(const FmCollection *c, const FmStored *stored)
+{
+	return stored->modified == 0 || stored->modified > grace_begin(c);
 }
 
 static void
@@ -151,8 +232,7 @@ mark_id(HTAB *marks, const FmId *id, Mark mark)
 	bool		found;
 	MarkedId   *marked = hash_search(marks, id, HASH_ENTER, &found);
 
-	if (!found || mark == NAMED)
-		marked->mark = mark;
+	marked->mark = found ? Max(marked->mark, mark) : mark;
 }
 
 static Mark
@@ -190,15 +270,32 @@ mark_table(HTAB *marks, const FmTable *table)
 	}
 }
 
+static void
+mark_removals(const FmCollection *c, HTAB *marks, const LogReading *log,
+			  int first)
+{
+	int			i;
+
+	for (i = first; i < log->nremovals; i++)
+	{
+		const Removal *removal = &log->removals[i];
+		bool		kept = removal->is_page ?
+		removal->version >= log->first_kept :
+		removal->version > log->floor;
+
+		mark_id(marks, &removal->id, kept ? KEPT :
+				removal->time_us > grace_begin(c) ? RECENT : REPLACED);
+	}
+}
+
 /* Every id that is named by something, or was. */
 static HTAB *
-mark_all(FmManifest *manifest, const LogReading *log)
+mark_all(const FmCollection *c, FmManifest *manifest, const LogReading *log)
 {
 	const FmHead *head = manifest->head;
 	HASHCTL		ctl;
 	HTAB	   *marks;
 	uint32		t;
-	int			i;
 
 	ctl.keysize = sizeof(FmId);
 	ctl.entrysize = sizeof(MarkedId);
@@ -212,16 +309,28 @@ mark_all(FmManifest *manifest, const LogReading *log)
 												  head->tables[t].id));
 	}
 	mark_pages(marks, head->log_pages, head->nlog_pages);
-	for (i = 0; i < log->nremovals; i++)
-	{
-		const Removal *removal = &log->removals[i];
-		bool		kept = removal->is_page ?
-		removal->version >= log->first_kept :
-		removal->version > log->floor;
-
-		mark_id(marks, &removal->id, kept ? NAMED : REPLACED);
-	}
+	mark_removals(c, marks, log, 0);
 	return marks;
+}
+
+/* Finds what was removed by records that a busy store's log has dropped. */
+static void
+mark_dropped(FmCollection *c, const FmStored *stored, int n, HTAB *marks,
+			 LogReading *log)
+{
+	int			first = log->nremovals;
+	int			i;
+
+	for (i = 0; i < n && log->is_complete; i++)
+	{
+		if (stored[i].kind != FM_STORED_PAGE || !is_recent(c, &stored[i]) ||
+			mark_of(marks, &stored[i].id) == NAMED)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		mark_id(marks, &stored[i].id, RECENT);
+		log->is_complete = read_dropped_page(c, &stored[i], log);
+	}
+	mark_removals(c, marks, log, first);
 }
 
 /* Is there a lease among the objects that counts? */
@@ -257,7 +366,7 @@ judge(const FmCollection *c, FmCollected *object, Mark mark, bool safe,
 				object->reason = FM_COLLECT_YOUNG;
 			else if (leased)
 				object->reason = FM_COLLECT_LEASED;
-			else if (!safe)
+			else if (!safe || mark == RECENT)
 				object->reason = FM_COLLECT_GRACE;
 			else
 				object->reason = mark == REPLACED ? FM_COLLECT_REPLACED :
@@ -294,13 +403,8 @@ choose(FmCollection *c, const FmStored *stored, int n, HTAB *marks,
 	   const LogReading *log)
 {
 	bool		leased = is_leased(stored, n, c->now);
-	bool		safe;
 	int			i;
 
-	/* Nobody reads a version below 0, which is the first. */
-	safe = log->floor == 0 ||
-		(log->has_floor_us && log->floor_us <= c->now -
-		 (int64) c->store->options.grace_ms * 1000);
 	c->nobjects = 0;
 	for (i = 0; i < n; i++)
 	{
@@ -310,9 +414,9 @@ choose(FmCollection *c, const FmStored *stored, int n, HTAB *marks,
 		object->stored = &stored[i];
 		if (is_object(object))
 			mark = mark_of(marks, &stored[i].id);
-		if (mark == NAMED)
+		if (mark >= KEPT)
 			continue;
-		judge(c, object, mark, safe, leased);
+		judge(c, object, mark, log->is_long || log->is_complete, leased);
 		c->nobjects++;
 	}
 }
@@ -356,16 +460,21 @@ swap_head(FmCollection *c, FmManifest *manifest, const LogReading *log,
 
 /* One try; false if HEAD was replaced by others meanwhile. */
 static bool
-try_choose(FmCollection *c, const FmStored *stored, int n)
+try_choose(FmCollection *c, const FmStored *stored, int n,
+		   uint64 listed_after)
 {
 	FmManifest *manifest = fm_manifest_current(c->store);
 	LogReading	log;
+	HTAB	   *marks;
 	bool		orphans;
 
 	if (!manifest->exists)
 		return true;
-	read_log(c, manifest, &log);
-	choose(c, stored, n, mark_all(manifest, &log), &log);
+	read_log(c, manifest, listed_after, &log);
+	marks = mark_all(c, manifest, &log);
+	if (!log.is_long)
+		mark_dropped(c, stored, n, marks, &log);
+	choose(c, stored, n, marks, &log);
 	orphans = has_chosen(c, FM_COLLECT_ORPHAN);
 	if (c->dry_run ||
 		(!orphans && log.ndropped == 0 &&
@@ -419,9 +528,19 @@ remove_chosen(FmCollection *c)
 		c->objects[i].removed = c->objects[i].chosen;
 }
 
+/* The version before the log tail of HEAD. */
+static uint64
+version_before_tail(FmStore *store)
+{
+	const FmHead *head = fm_manifest_current(store)->head;
+
+	return head->nrecords > 0 ? head->records[0].version - 1 : head->version;
+}
+
 void
 fm_collect(FmCollection *c)
 {
+	uint64		listed_after = version_before_tail(c->store);
 	TimestampTz start = GetCurrentTimestamp();
 	MemoryContext context;
 	MemoryContext old;
@@ -440,7 +559,7 @@ fm_collect(FmCollection *c)
 									"fusio_manifest collection",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	while (!try_choose(c, stored, n))
+	while (!try_choose(c, stored, n, listed_after))
 	{
 		fm_swap_back_off(c->store, start, ++tries);
 		MemoryContextReset(context);

@@ -377,6 +377,52 @@ subtest 'files of writers that died' => sub {
 	is_deeply(collect($store, "false, '0'"), { 'run young f' => [$ORPHAN] }, 'what is not old is young');
 };
 
+# A log that reaches back less than the grace: what its pages say that it has
+# dropped counts.
+subtest 'a busy store' => sub {
+	my $busy = start_node('busy', conf => ['fsync = off']);
+	my $usual = $session;
+
+	$session = connect_to($busy);
+	my $store = new_store('directory', retention => '0');
+	my ($place, $t) = @$store{qw(place t)};
+	my ($hour, $day) = (time - 7200, time - 30 * 86400);
+	fill($store, 1, 10);
+	my ($old) = run_names($store);
+	$session->run($_) for "INSERT INTO $t VALUES (0, 'x')", "SELECT fusio_manifest_compact('$t', true)";
+	$session->run("CREATE PROCEDURE work(n int) LANGUAGE plpgsql AS 'BEGIN FOR i IN 1 .. n LOOP "
+		  . "INSERT INTO $t VALUES (100 + i, i); COMMIT; TRUNCATE $t; COMMIT; END LOOP; END'");
+	$session->run('CALL work(4200)');
+	my $floor = $session->value("SELECT (fusio_manifest_head('$store->{s}')->'log_floor')::int");
+	cmp_ok($floor, '>', 100, 'the log does not reach back to the beginning');
+	utime $day, $day, "$place/$old" or die 'utime';
+	$store->{put}->($ORPHAN, 'x');
+	utime $day, $day, "$place/$ORPHAN" or die 'utime';
+	my $found = collect($store);
+	is_deeply($found->{'run orphan f'}, [$ORPHAN], 'an orphan is known as such');
+	ok((grep { $_ eq $old } @{ $found->{'run grace f'} }), 'a run that was replaced just now, too');
+	cmp_ok(@{ $found->{'run grace f'} }, '>', 50, 'as all that the log has dropped');
+	is($found->{'run replaced f'}, undef, 'nothing is replaced for so long');
+
+	# A page that cannot be read might be one of them.
+	my $page = (split ' ', `cd $place && ls -t pages/*/*.page`)[-1];
+	my $bytes = slurp("$place/$page");
+	spew("$place/$page", substr($bytes, 0, -1));
+	is(collect($store)->{'run orphan f'}, undef, 'nothing is known without all of its pages');
+	spew("$place/$page", $bytes);
+	$session = connect_to($busy);
+	is_deeply(collect($store, 'false')->{'run orphan t'}, [$ORPHAN], 'it is removed');
+	ok($store->{has}->($old), 'and nothing else');
+	$session->run("ALTER SERVER $store->{s} OPTIONS (ADD grace '1s')");
+	sleep 2;
+	ok(wait_for(sub { !%{ collect($store, "false, '0'") } }), 'all is removed after the grace');
+	is($session->value("SELECT count(*) FROM $t"), 0, 'the table is as it was');
+	$session->run("INSERT INTO $t VALUES (1, 'x')");
+	is(connect_to($busy)->value("SELECT count(*) FROM $t"), 1, 'and can be written');
+	$busy->stop;
+	$session = $usual;
+};
+
 # F16: collections without any grace, beside writers, readers and compactions:
 # whoever is too late is told so, and nothing that was acknowledged is lost.
 my $SECONDS = $ENV{FM_TEST_SECONDS} // 8;

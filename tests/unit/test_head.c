@@ -680,6 +680,64 @@ decode_log_page(const uint8_t *bytes, size_t len, const FmPageRef *ref,
 	return status;
 }
 
+/* The records of a page that nothing is known of but its id. */
+static FmStatus
+read_page_records(FmSlice bytes, const FmId *id, const FmHead *state,
+				  uint32_t nrecords)
+{
+	SampleArena arena;
+	FmCommitRecord *records;
+	FmFault		fault;
+	FmStatus	status;
+	uint32_t	n;
+	uint32_t	i;
+
+	sample_arena_init(&arena);
+	status = fm_page_records(bytes, id, &arena.alloc, &records, &n, &fault);
+	if (status == FM_OK)
+	{
+		CHECK(n == nrecords);
+		for (i = 0; i < n; i++)
+			check_same_record(&records[i], &state->records[i]);
+	}
+	sample_arena_free(&arena);
+	return status;
+}
+
+static void
+page_records(void)
+{
+	SampleHead	s;
+	FmBuf		buf;
+	FmPageRef	ref;
+	FmId		id = sample_id(83);
+	FmId		other = sample_id(84);
+	size_t		i;
+
+	sample_head(&s);
+	s.head.version = 68;
+	s.head.commit_id = s.records[0].previous;
+	fm_buf_init(&buf, &heap);
+	CHECK(fm_log_page_encode(&s.head, s.records, 2, &id, &buf, &ref) == FM_OK);
+	CHECK(read_page_records(fm_buf_slice(&buf), &id, &s.head, 2) == FM_OK);
+	CHECK(read_page_records(fm_buf_slice(&buf), &other, &s.head,
+							2) == FM_CORRUPTION);
+	for (i = 0; i < buf.len; i++)
+		CHECK(read_page_records(fm_slice(buf.data, i), &id, &s.head,
+								2) == FM_CORRUPTION);
+	for (i = 0; i < buf.len * 8; i++)
+	{
+		buf.data[i / 8] ^= (uint8_t) (1 << i % 8);
+		CHECK(read_page_records(fm_buf_slice(&buf), &id, &s.head,
+								2) == FM_CORRUPTION);
+		buf.data[i / 8] ^= (uint8_t) (1 << i % 8);
+	}
+	fm_buf_reset(&buf);
+	CHECK(fm_level_page_encode(s.level1, 1, &id, &buf, &ref) == FM_OK);
+	CHECK(read_page_records(fm_buf_slice(&buf), &id, &s.head, 0) == FM_OK);
+	fm_buf_free(&buf);
+}
+
 static void
 log_page(void)
 {
@@ -854,6 +912,7 @@ main(int argc, char **argv)
 	RUN(table_page);
 	RUN(level_page);
 	RUN(log_page);
+	RUN(page_records);
 	RUN(short_memory);
 	RUN(golden);
 	return unit_finish();
