@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "foreign/fdwapi.h"
 #include "foreign/foreign.h"
@@ -20,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "cache/block_cache.h"
@@ -30,6 +32,7 @@
 #include "engine/xact.h"
 #include "fdw/fdw.h"
 #include "fdw/table.h"
+#include "manifest/collect.h"
 #include "manifest/commit.h"
 #include "manifest/head_cache.h"
 #include "manifest/head_json.h"
@@ -41,6 +44,7 @@ PG_FUNCTION_INFO_V1(fusio_manifest_head);
 PG_FUNCTION_INFO_V1(fusio_manifest_check_server);
 PG_FUNCTION_INFO_V1(fusio_manifest_whoami);
 PG_FUNCTION_INFO_V1(fusio_manifest_accept_restore);
+PG_FUNCTION_INFO_V1(fusio_manifest_gc);
 PG_FUNCTION_INFO_V1(fusio_manifest_cache_reset);
 PG_FUNCTION_INFO_V1(fusio_manifest_cache_counters);
 PG_FUNCTION_INFO_V1(fusio_manifest_table_counters);
@@ -300,6 +304,125 @@ fusio_manifest_accept_restore(PG_FUNCTION_ARGS)
 						name)));
 	PG_RETURN_INT64((int64) fm_commit_accept_restore(store,
 													 fm_commit_deadline()));
+}
+
+static const char *
+stored_kind_text(FmStoredKind kind)
+{
+	switch (kind)
+	{
+		case FM_STORED_RUN:
+			return "run";
+		case FM_STORED_PAGE:
+			return "page";
+		case FM_STORED_LEASE:
+			return "lease";
+		case FM_STORED_PROBE:
+			return "probe";
+		case FM_STORED_TEMPORARY:
+			return "temporary";
+		case FM_STORED_UPLOAD:
+			return "upload";
+		case FM_STORED_FOREIGN:
+			break;
+	}
+	return "foreign";
+}
+
+static const char *
+collect_reason_text(FmCollectReason reason)
+{
+	switch (reason)
+	{
+		case FM_COLLECT_ORPHAN:
+			return "orphan";
+		case FM_COLLECT_REPLACED:
+			return "replaced";
+		case FM_COLLECT_EXPIRED:
+			return "expired";
+		case FM_COLLECT_YOUNG:
+			return "young";
+		case FM_COLLECT_GRACE:
+			return "grace";
+		case FM_COLLECT_LEASED:
+			return "leased";
+		case FM_COLLECT_LEASE:
+			return "lease";
+		case FM_COLLECT_FOREIGN:
+			break;
+	}
+	return "foreign";
+}
+
+static void
+put_collected(ReturnSetInfo *result, const FmCollection *c,
+			  const FmCollected *object)
+{
+	const FmStored *stored = object->stored;
+	char		buffer[FM_OBJECT_NAME_SIZE];
+	Interval   *age = palloc0(sizeof(Interval));
+	Datum		values[6];
+	bool		isnull[6] = {false};
+	int			i = 0;
+
+	age->time = c->now - stored->modified;
+	values[i++] = CStringGetTextDatum(stored_kind_text(stored->kind));
+	values[i++] = CStringGetTextDatum(fm_stored_name(stored, buffer));
+	values[i++] = Int64GetDatum((int64) stored->size);
+	isnull[i] = stored->modified == 0;
+	values[i++] = IntervalPGetDatum(age);
+	values[i++] = CStringGetTextDatum(collect_reason_text(object->reason));
+	values[i++] = BoolGetDatum(object->removed);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+}
+
+/* An interval of days and less, in microseconds. */
+static int64
+read_age(const Interval * age)
+{
+	int64		us;
+
+	if (age->month != 0 ||
+		pg_mul_s64_overflow(age->day, USECS_PER_DAY, &us) ||
+		pg_add_s64_overflow(us, age->time, &us) || us < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid age of objects that are to be collected"),
+				 errhint("An age is an interval of days, hours or less, as in '24 hours'.")));
+	return us;
+}
+
+/* fusio_manifest_gc(server name, dry_run boolean, older_than interval) */
+Datum
+fusio_manifest_gc(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	ForeignServer *server;
+	FmCollection collection;
+	int			i;
+
+	memset(&collection, 0, sizeof(collection));
+	collection.dry_run = PG_GETARG_BOOL(1);
+	collection.orphan_age_us = read_age(PG_GETARG_INTERVAL_P(2));
+	if (!collection.dry_run)
+		prevent_reading_only("fusio_manifest_gc()");
+	check_server_owner(name);
+	InitMaterializedSRF(fcinfo, 0);
+	collection.store = open_server(name, &server);
+	if (!collection.dry_run)
+		fm_check_server_writable(&collection.store->options);
+	if (!collection.dry_run && fm_xact_has_writes(collection.store))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot collect objects in a transaction that has changes in the store of server \"%s\"",
+						name),
+				 errhint("Commit first. Collection removes objects at once.")));
+	collection.deadline = fm_commit_deadline();
+	fm_collect(&collection);
+	for (i = 0; i < collection.nobjects; i++)
+		put_collected((ReturnSetInfo *) fcinfo->resultinfo, &collection,
+					  &collection.objects[i]);
+	return (Datum) 0;
 }
 
 /* fusio_manifest_whoami(server name): source, expires, endpoint, region */

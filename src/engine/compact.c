@@ -216,6 +216,7 @@ try_compact(FmStore *store, const char *table_name, bool full,
 	FmManifest *manifest = fm_manifest_current(store);
 	const FmTable *table = fm_manifest_table(manifest, table_name);
 	FmCompactionCommit commit;
+	FmPublishStart start;
 	FmRunWriter *writer;
 	FmRunDesc  *outputs;
 	Compaction	c;
@@ -230,6 +231,7 @@ try_compact(FmStore *store, const char *table_name, bool full,
 	*nmerged = 0;
 	if (!choose_inputs(&c, full))
 		return true;
+	start = fm_publish_begin(manifest);
 	writer = fm_run_writer_create(store, table->id, &table->block,
 								  is_bottom(&c));
 	merge_runs(&c, writer);
@@ -238,6 +240,7 @@ try_compact(FmStore *store, const char *table_name, bool full,
 	commit.noutputs = fm_run_writer_finish(writer, &outputs);
 	commit.store = store;
 	commit.table_id = table->id;
+	commit.start = start;
 	commit.deadline = deadline;
 	commit.level_out = c.level_out;
 	commit.ninputs = c.ninputs;

@@ -609,11 +609,11 @@ lead(FmStore *store, const FmCommitRequest *own)
 	request.store_id = own->store_id;
 	request.incarnation = own->incarnation;
 	request.deadline = own->deadline;
-	request.started_us = own->started_us;
 	batch.store = store;
 	fm_group_gather();
 	batch.nmembers = fm_group_take(&batch.members);
 	batch.manifest = known_head(store, &batch);
+	request.start = fm_publish_begin(batch.manifest);
 	batch.touched = create_table("fusio_manifest touched keys",
 								 sizeof(TouchedKey));
 	batch.foreign = create_table("fusio_manifest foreign changes",

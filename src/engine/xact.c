@@ -28,7 +28,6 @@
 #include "engine/xact.h"
 #include "manifest/commit.h"
 #include "manifest/head_cache.h"
-#include "objstore/clock.h"
 
 #define MAX_KEY_LOCKS 1000		/* a transaction */
 #define KEY_LOCK_CLASS 0x464D	/* advisory locks of users are of 1 and 2 */
@@ -536,7 +535,6 @@ publish(XactState *state)
 	request.store_id = state->store_id;
 	request.incarnation = state->incarnation;
 	request.deadline = fm_commit_deadline();
-	request.started_us = fm_monotonic_us();
 	state->store->deadline = request.deadline;
 	for (reads = state->reads; reads != NULL; reads = reads->next)
 		nreads++;
@@ -558,6 +556,7 @@ publish(XactState *state)
 			fm_manifest_create_head(state->store, request.deadline);
 			manifest = fm_manifest_current(state->store);
 		}
+		request.start = fm_publish_begin(manifest);
 		write_runs(state, manifest, &request);
 		add_reads(state, &request);
 

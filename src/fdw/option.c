@@ -37,6 +37,8 @@
 #define DEFAULT_ANALYZE_BLOCKS 5000
 #define DEFAULT_RETRY_TIMEOUT_MS 10000
 #define DEFAULT_CONNECT_TIMEOUT_MS 5000
+#define DEFAULT_RETENTION_MS (24 * 3600 * 1000)
+#define DEFAULT_GRACE_MS (3600 * 1000)
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
 #define DEFAULT_MAX_REQUESTS 128
 #define DEFAULT_COALESCE_KB 64
@@ -95,6 +97,18 @@ static void
 read_retry_timeout(const char *name, const char *value, FmOptionValues *values)
 {
 	read_time(name, value, 0, &values->store.retry_timeout_ms);
+}
+
+static void
+read_retention(const char *name, const char *value, FmOptionValues *values)
+{
+	read_time(name, value, 0, &values->store.retention_ms);
+}
+
+static void
+read_grace(const char *name, const char *value, FmOptionValues *values)
+{
+	read_time(name, value, 0, &values->store.grace_ms);
 }
 
 static void
@@ -440,6 +454,8 @@ static const OptionDef option_defs[] = {
 	{"location", ForeignServerRelationId, read_location},
 	{"read_only", ForeignServerRelationId, read_read_only},
 	{"retry_timeout", ForeignServerRelationId, read_retry_timeout},
+	{"retention", ForeignServerRelationId, read_retention},
+	{"grace", ForeignServerRelationId, read_grace},
 	{"endpoint", ForeignServerRelationId, read_endpoint},
 	{"region", ForeignServerRelationId, read_region},
 	{"addressing", ForeignServerRelationId, read_addressing},
@@ -469,6 +485,8 @@ init_values(FmOptionValues *values)
 {
 	memset(values, 0, sizeof(*values));
 	values->store.retry_timeout_ms = DEFAULT_RETRY_TIMEOUT_MS;
+	values->store.retention_ms = DEFAULT_RETENTION_MS;
+	values->store.grace_ms = DEFAULT_GRACE_MS;
 	values->store.connect_timeout_ms = DEFAULT_CONNECT_TIMEOUT_MS;
 	values->store.request_timeout_ms = DEFAULT_REQUEST_TIMEOUT_MS;
 	values->store.max_requests = DEFAULT_MAX_REQUESTS;

@@ -148,6 +148,12 @@ typedef struct FmCommitRecord
 	FmId	   *members;
 	uint32_t	nchanges;		/* none: a fence */
 	FmTableChange *changes;
+	uint32_t	nreplaced;		/* pages that HEAD named until then */
+	FmId	   *replaced;
+	int64_t		collected;		/* objects that no version named, and that
+								 * were older than this (microseconds since
+								 * 1970 by the store's clock), may have been
+								 * removed since; 0: none */
 } FmCommitRecord;
 
 typedef struct FmHead
@@ -224,6 +230,15 @@ extern FmStatus fm_log_page_decode(FmSlice bytes, const FmPageRef *ref,
 								   const FmAlloc *alloc, FmHead **state,
 								   FmCommitRecord **records, uint32_t *n,
 								   FmFault *fault);
+
+/*
+ * The records of a page that is known by its id alone; one of another kind
+ * has none.  Damage is an error whatever its kind.
+ */
+extern FmStatus fm_page_records(FmSlice bytes, const FmId *id,
+								const FmAlloc *alloc,
+								FmCommitRecord **records, uint32_t *n,
+								FmFault *fault);
 
 /* Searches the tables by name or id; NULL if there is none. */
 extern FmTable *fm_head_table_by_name(const FmHead *head, FmSlice name);

@@ -115,6 +115,7 @@ extern FmStatus fm_object_check(const FmHeadReader *reader, FmSlice bytes,
 								uint64_t *required, uint64_t *compatible);
 
 #define FM_OBJECT_HEADER 32
+#define FM_OBJECT_KIND_AT 12
 #define FM_HEAD_MAGIC "FMHEAD\r\n"
 #define FM_PAGE_MAGIC "FMPAGE\r\n"
 

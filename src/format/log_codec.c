@@ -7,6 +7,7 @@
  *			  writer | 2 members' commit ids | 3 change, repeated:
  *				1 table id u64, kinds u32, level u32, rows in u64, rows out u64
  *				2 descriptor added, repeated | 3 ids removed
+ *			  | 4 ids of pages replaced | 5 time of collection i64
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +17,9 @@ enum
 {
 	TAG_RECORD_HEAD = 1,
 	TAG_MEMBERS = 2,
-	TAG_CHANGE = 3
+	TAG_CHANGE = 3,
+	TAG_REPLACED = 4,
+	TAG_COLLECTED = 5
 };
 
 enum
@@ -83,6 +86,13 @@ fm_record_put(FmBuf *out, const FmCommitRecord *record)
 	put_ids(out, TAG_MEMBERS, record->members, record->nmembers);
 	for (i = 0; i < record->nchanges && status == FM_OK; i++)
 		status = put_change(out, &record->changes[i]);
+	put_ids(out, TAG_REPLACED, record->replaced, record->nreplaced);
+	if (record->collected != 0)
+	{
+		head = fm_element_begin(out, TAG_COLLECTED);
+		fm_buf_put_u64(out, (uint64_t) record->collected);
+		fm_element_end(out, head);
+	}
 	fm_element_end(out, begin);
 	return status;
 }
@@ -161,7 +171,8 @@ take_record(const FmHeadReader *reader, FmSlice value, FmCommitRecord *record)
 {
 	static const uint32_t min[FM_MAX_TAG] = {
 		[TAG_RECORD_HEAD] = RECORD_HEAD_BYTES,
-		[TAG_CHANGE] = FM_ELEMENT_HEADER + CHANGE_HEAD_BYTES
+		[TAG_CHANGE] = FM_ELEMENT_HEADER + CHANGE_HEAD_BYTES,
+		[TAG_COLLECTED] = sizeof(uint64_t)
 	};
 	uint32_t	count[FM_MAX_TAG];
 	FmCursor	cursor = fm_cursor(value);
@@ -201,6 +212,17 @@ take_record(const FmHeadReader *reader, FmSlice value, FmCommitRecord *record)
 			case TAG_CHANGE:
 				status = take_change(reader, element.value,
 									 &record->changes[record->nchanges++]);
+				break;
+			case TAG_REPLACED:
+				status = take_ids(reader, element.value, &record->replaced,
+								  &record->nreplaced);
+				break;
+			case TAG_COLLECTED:
+				head = fm_cursor(element.value);
+				record->collected = (int64_t) fm_take_u64(&head);
+				if (fm_cursor_left(&head) != 0)
+					status = fm_reader_fault(reader, element.value.data,
+											 "time of a collection has a wrong length");
 				break;
 		}
 	}

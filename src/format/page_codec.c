@@ -241,3 +241,36 @@ fm_log_page_decode(FmSlice bytes, const FmPageRef *ref, const FmAlloc *alloc,
 	}
 	return status;
 }
+
+FmStatus
+fm_page_records(FmSlice bytes, const FmId *id, const FmAlloc *alloc,
+				FmCommitRecord **records, uint32_t *n, FmFault *fault)
+{
+	static const uint32_t min[FM_MAX_TAG] = {[FM_TAG_RECORD] = 72};
+	FmHeadReader reader = {bytes.data, alloc, fault};
+	uint32_t	count[FM_MAX_TAG];
+	FmSlice		elements;
+	FmPageRef	ref;
+	uint16_t	kind;
+	FmStatus	status;
+
+	*n = 0;
+	*records = NULL;
+	if (bytes.len < FM_OBJECT_HEADER || bytes.len > FM_PAGE_MAX_SIZE)
+		return fm_reader_fault(&reader, bytes.data, "it is not a page");
+	memset(&ref, 0, sizeof(ref));
+	ref.id = *id;
+	ref.size = (uint32_t) bytes.len;
+	ref.checksum = fm_xxh3_64(bytes, 0);
+	kind = (uint16_t) fm_get_u16(bytes.data + FM_OBJECT_KIND_AT);
+	status = page_open(&reader, bytes, kind, &ref, &elements);
+	if (status != FM_OK || kind != PAGE_LOG)
+		return status;
+	status = fm_element_count(&reader, elements, min, count);
+	if (status == FM_OK)
+		status = fm_records_take(&reader, elements, count[FM_TAG_RECORD],
+								 records);
+	if (status == FM_OK)
+		*n = count[FM_TAG_RECORD];
+	return status;
+}

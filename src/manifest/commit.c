@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -26,9 +25,6 @@
 #include "objstore/pg_status.h"
 
 #define L0_INLINE_KEPT 32		/* descriptors left inline when L0 spills */
-
-/* What is not published by then may have been collected as an orphan. */
-#define PUBLISH_BUDGET_US (INT64CONST(6) * 3600 * 1000000)
 
 /* What the walk over the log looks for. */
 typedef struct ConflictWalk
@@ -347,22 +343,6 @@ lay_out_table(FmStore *store, FmTable *table)
 	fm_buf_free(&buf);
 }
 
-/* Waits a little after a lost race; raises 40001 when time is up. */
-static void
-back_off(FmStore *store, TimestampTz start, int tries)
-{
-	if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
-								   store->options.retry_timeout_ms))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not publish a commit: HEAD was replaced by others %d times",
-						tries),
-				 errhint("Run the transaction again.")));
-	CHECK_FOR_INTERRUPTS();
-	pg_usleep(pg_prng_uint64_range(&pg_global_prng_state, 100,
-								   (uint64) Min(tries, 20) * 1000));
-}
-
 /* Makes room for a table: they are in the order of their names. */
 static FmTable *
 insert_table(FmHead *head, const char *name)
@@ -486,6 +466,7 @@ try_publish(FmCommitRequest *request)
 	fm_manifest_current(request->store);
 	FmHead	   *head = copy_head(manifest->head, request->ntables);
 	FmCommitRecord record;
+	const char *problem;
 	int64		start_us;
 	uint32		i;
 
@@ -512,9 +493,9 @@ try_publish(FmCommitRequest *request)
 	}
 	if (record.nchanges == 0)
 		return true;
-	if (fm_monotonic_us() - request->started_us > PUBLISH_BUDGET_US)
-		raise_conflict(request->tables[0].name,
-					   "It took longer than six hours, and its runs may be gone.");
+	problem = fm_publish_problem(manifest, &request->start);
+	if (problem != NULL)
+		raise_conflict(request->tables[0].name, problem);
 	start_us = fm_monotonic_us();
 	switch (fm_swap_head(manifest, head, &record, request->deadline, request))
 	{
@@ -546,7 +527,7 @@ fm_commit_publish(FmCommitRequest *request)
 	request->commit_id = fm_new_id();
 	while (!try_publish(request))
 	{
-		back_off(request->store, start, ++tries);
+		fm_swap_back_off(request->store, start, ++tries);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -656,7 +637,8 @@ fm_commit_compaction(FmCompactionCommit *c)
 		FmCommitRecord record;
 		FmTable    *table;
 
-		if (stored == NULL || fm_invariant_inputs(stored, c) != NULL)
+		if (stored == NULL || fm_invariant_inputs(stored, c) != NULL ||
+			fm_publish_problem(manifest, &c->start) != NULL)
 			return false;
 		memset(&change, 0, sizeof(change));
 		table = fm_head_table_by_id(head, c->table_id);
@@ -671,7 +653,7 @@ fm_commit_compaction(FmCompactionCommit *c)
 			c->version = record.version;
 			return true;
 		}
-		back_off(c->store, start, ++tries);
+		fm_swap_back_off(c->store, start, ++tries);
 	}
 }
 
@@ -711,7 +693,7 @@ fm_commit_accept_restore(FmStore *store, TimestampTz deadline)
 	{
 		while ((incarnation = try_accept_restore(store, &commit_id,
 												 deadline)) == 0)
-			back_off(store, start, ++tries);
+			fm_swap_back_off(store, start, ++tries);
 	}
 	PG_FINALLY();
 	{

@@ -10,6 +10,7 @@
 
 #include "format/head.h"
 #include "manifest/head_cache.h"
+#include "manifest/publish_start.h"
 #include "objstore/store.h"
 
 /* Runs of one commit, together, from this on go below L0 if they can. */
@@ -53,7 +54,7 @@ struct FmCommitRequest
 	FmId		store_id;		/* of the HEAD that the bases are versions of;
 								 * zeros if there was none */
 	uint64		incarnation;	/* of that HEAD */
-	int64		started_us;		/* monotonic; when the first object was begun */
+	FmPublishStart start;		/* of the first object */
 	TimestampTz deadline;		/* lock waits end then: DT_NOEND for none */
 	uint32		ntables;
 	FmTableCommit *tables;
@@ -100,6 +101,7 @@ typedef struct FmCompactionCommit
 {
 	FmStore    *store;
 	uint64		table_id;
+	FmPublishStart start;		/* of the first output */
 	TimestampTz deadline;
 	uint32		level_out;		/* 1 or deeper */
 	uint32		ninputs;
@@ -114,8 +116,8 @@ typedef struct FmCompactionCommit
 
 /*
  * Replaces the inputs by the outputs.  False, and nothing changed, if the
- * inputs are no longer listed or no longer stand together: the caller starts
- * over or gives up.  Raises XX001 if what went in is not what came out, 40003
+ * inputs are no longer listed or no longer stand together, or the outputs may
+ * have been collected: the caller starts over or gives up.  Raises XX001 if what went in is not what came out, 40003
  * if the outcome cannot be known.
  */
 extern bool fm_commit_compaction(FmCompactionCommit *compaction);

@@ -16,6 +16,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "manifest/head_cache.h"
 #include "manifest/invariants.h"
@@ -26,12 +27,16 @@
 
 #define CREATE_TRIES 10
 
+/* Pages of a HEAD that was seen longer ago may have been collected. */
+#define LAST_SEEN_LIFE_MS (10 * 60 * 1000)
+
 typedef struct HeadEntry
 {
 	FmStore    *store;
 	FmHeadTag  *tag;
 	bool		tag_is_of_last; /* else the tag is of no use */
 	FmManifest *last;
+	TimestampTz seen_at;		/* when last was asked for */
 	bool		outdated;		/* last is, too much so for planning */
 	bool		used;			/* in this transaction */
 	FmSeenHead *seen;			/* of the store that was read last, or NULL */
@@ -266,6 +271,7 @@ read_head(HeadEntry *entry, FmPendingHead *started, bool *asked)
 	FmSlice		bytes = {NULL, 0};
 
 	entry->outdated = false;
+	entry->seen_at = GetCurrentTimestamp();
 	*asked = true;
 	drop_stale_tag(entry);
 	switch (store->ops->read_head(store, &entry->tag, started, &bytes))
@@ -408,7 +414,9 @@ fm_manifest_last_seen(FmStore *store)
 	HeadEntry  *entry = find_entry(store);
 
 	if (store->ops->is_near || entry->last == NULL ||
-		!entry->last->exists || entry->outdated)
+		!entry->last->exists || entry->outdated ||
+		TimestampDifferenceExceeds(entry->seen_at, GetCurrentTimestamp(),
+								   LAST_SEEN_LIFE_MS))
 		return fm_manifest_current(store);
 	fm_manifest_retain(entry->last);
 	fm_manifest_release_with(entry->last, CurrentMemoryContext);

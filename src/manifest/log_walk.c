@@ -70,16 +70,13 @@ visit_page(FmManifest *manifest, const FmPageRef *ref, uint64 from,
 	return visit(records, n, from, visitor, arg);
 }
 
-bool
-fm_log_walk(FmManifest *manifest, uint64 from, FmLogVisitor visitor, void *arg)
+/* Visits the records above "from", whatever the log floor is. */
+static void
+walk(FmManifest *manifest, uint64 from, FmLogVisitor visitor, void *arg)
 {
 	const FmHead *head = manifest->head;
 	uint32		i;
 
-	if (from >= head->version)
-		return true;
-	if (from < head->log_floor)
-		return false;
 	for (i = 0; i < head->nlog_pages; i++)
 	{
 		const FmPageRef *ref = &head->log_pages[i];
@@ -98,10 +95,27 @@ fm_log_walk(FmManifest *manifest, uint64 from, FmLogVisitor visitor, void *arg)
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
 		if (!more)
-			return true;
+			return;
 	}
 	visit(head->records, head->nrecords, from, visitor, arg);
+}
+
+bool
+fm_log_walk(FmManifest *manifest, uint64 from, FmLogVisitor visitor, void *arg)
+{
+	const FmHead *head = manifest->head;
+
+	if (from < head->version && from < head->log_floor)
+		return false;
+	if (from < head->version)
+		walk(manifest, from, visitor, arg);
 	return true;
+}
+
+void
+fm_log_walk_all(FmManifest *manifest, FmLogVisitor visitor, void *arg)
+{
+	walk(manifest, 0, visitor, arg);
 }
 
 typedef struct LogSearch

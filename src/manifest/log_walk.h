@@ -21,6 +21,10 @@ typedef bool (*FmLogVisitor) (void *arg, const FmCommitRecord *record);
 extern bool fm_log_walk(FmManifest *manifest, uint64 from,
 						FmLogVisitor visitor, void *arg);
 
+/* The same for all records that HEAD refers to, those below the floor too. */
+extern void fm_log_walk_all(FmManifest *manifest, FmLogVisitor visitor,
+							void *arg);
+
 /* The state of HEAD before a log page's records, in the current context. */
 extern FmHead *fm_log_page_state(FmManifest *manifest, const FmPageRef *ref);
 

@@ -4,7 +4,8 @@
  *	  The next HEAD: one record more in the log, and the compare-and-swap.
  *
  * Records that HEAD has no room for move to log pages, of which it lists the
- * last MAX_LOG_PAGES; the log floor follows the oldest.
+ * last MAX_LOG_PAGES; the log floor follows the oldest, whose first record is
+ * the floor's own, so that the time of that is known.
  *
  * A swap whose outcome is not known is reported as such (40003), never
  * guessed.
@@ -13,7 +14,9 @@
  */
 #include "postgres.h"
 
+#include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "utils/timestamp.h"
 
 #include "manifest/log_walk.h"
 #include "manifest/outcome.h"
@@ -116,7 +119,7 @@ move_log_tail(FmManifest *manifest, FmHead *head)
 											   old->nrecords);
 	pages[head->nlog_pages++] = write_log_page(store, old, NULL, 0);
 	if (dropped > 0)
-		head->log_floor = pages[0].first_version - 1;
+		head->log_floor = Max(head->log_floor, pages[0].first_version);
 	head->nrecords = 0;
 }
 
@@ -136,6 +139,109 @@ resolve_swap(FmStore *store, const FmHeadIdentity *expected,
 	return outcome == FM_OUTCOME_APPLIED;
 }
 
+void
+fm_swap_back_off(FmStore *store, TimestampTz start, int tries)
+{
+	if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(),
+								   store->options.retry_timeout_ms))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not publish a commit: HEAD was replaced by others %d times",
+						tries),
+				 errhint("Run the transaction again.")));
+	CHECK_FOR_INTERRUPTS();
+	pg_usleep(pg_prng_uint64_range(&pg_global_prng_state, 100,
+								   (uint64) Min(tries, 20) * 1000));
+}
+
+/* Pages of HEAD, or of a table of it, by id. */
+typedef struct PageList
+{
+	const FmId **ids;
+	uint32		n;
+} PageList;
+
+static void
+add_pages(PageList *list, const FmPageRef *pages, uint32 n)
+{
+	uint32		i;
+
+	if (n == 0)
+		return;
+	list->ids = list->ids == NULL ? palloc(sizeof(FmId *) * n) :
+		repalloc(list->ids, sizeof(FmId *) * (list->n + n));
+	for (i = 0; i < n; i++)
+		list->ids[list->n++] = &pages[i].id;
+}
+
+static void
+add_table_pages(PageList *list, const FmTable *table)
+{
+	uint32		l;
+
+	if (table == NULL)
+		return;
+	if (table->in_page)
+		add_pages(list, &table->page, 1);
+	for (l = 0; l < table->nlevels; l++)
+		add_pages(list, table->levels[l].pages, table->levels[l].npages);
+}
+
+/* Those of one list that are not in the other go into the record. */
+static void
+add_replaced(FmCommitRecord *record, const PageList *old, const PageList *new)
+{
+	uint32		i;
+	uint32		j;
+
+	if (old->n == 0)
+		return;
+	record->replaced = record->replaced == NULL ?
+		palloc(sizeof(FmId) * old->n) :
+		repalloc(record->replaced,
+				 sizeof(FmId) * (record->nreplaced + old->n));
+	for (i = 0; i < old->n; i++)
+	{
+		for (j = 0; j < new->n && !fm_id_eq(old->ids[i], new->ids[j]); j++)
+			;
+		if (j == new->n)
+			record->replaced[record->nreplaced++] = *old->ids[i];
+	}
+}
+
+/*
+ * Notes in the record which pages HEAD names no longer.  A table that is
+ * changed had all its pages loaded, and has lists of its own since.
+ */
+static void
+note_replaced_pages(const FmHead *old, const FmHead *new,
+					FmCommitRecord *record)
+{
+	uint32		i;
+
+	record->nreplaced = 0;
+	record->replaced = NULL;
+	for (i = 0; i < record->nchanges; i++)
+	{
+		uint64		id = record->changes[i].table_id;
+		PageList	before = {NULL, 0};
+		PageList	after = {NULL, 0};
+
+		add_table_pages(&before, fm_head_table_by_id(old, id));
+		add_table_pages(&after, fm_head_table_by_id(new, id));
+		add_replaced(record, &before, &after);
+	}
+	if (old->log_pages != new->log_pages)
+	{
+		PageList	before = {NULL, 0};
+		PageList	after = {NULL, 0};
+
+		add_pages(&before, old->log_pages, old->nlog_pages);
+		add_pages(&after, new->log_pages, new->nlog_pages);
+		add_replaced(record, &before, &after);
+	}
+}
+
 FmSwapResult
 fm_swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 			 TimestampTz deadline, FmCommitRequest *request)
@@ -153,7 +259,8 @@ fm_swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	if (head->nrecords > 0)
 		memcpy(records, head->records,
 			   sizeof(FmCommitRecord) * head->nrecords);
-	records[head->nrecords++] = *record;
+	records[head->nrecords] = *record;
+	note_replaced_pages(manifest->head, head, &records[head->nrecords++]);
 	head->records = records;
 	head->version = record->version;
 	head->commit_id = record->commit_id;

@@ -24,8 +24,14 @@ extern FmCommitRecord fm_swap_next_record(FmStore *store, const FmHead *head,
 										  const FmId *commit_id);
 
 /*
+ * Waits a little after "tries" lost races since start; raises 40001 when time
+ * is up.
+ */
+extern void fm_swap_back_off(FmStore *store, TimestampTz start, int tries);
+
+/*
  * Appends the record to "head", which follows the manifest's, encodes it and
- * swaps it in.  Raises 40003 if the outcome cannot be known.  request is NULL
+ * swaps it in, with the pages in it that HEAD names no longer.  Raises 40003 if the outcome cannot be known.  request is NULL
  * for what is no transaction's.
  */
 extern FmSwapResult fm_swap_head(FmManifest *manifest, FmHead *head,

@@ -398,6 +398,8 @@ static const FmStoreOps local_ops = {
 	.sync_head = fm_local_sync_head,
 	.is_empty = local_is_empty,
 	.now = local_now,
+	.list = fm_local_list,
+	.remove = fm_local_remove,
 	.who = local_who,
 	.is_near = true,
 };

@@ -83,6 +83,12 @@ extern bool fm_local_write(int fd, FmSlice bytes);
 /* Raises for a server that is read-only. */
 extern void fm_local_check_writable(FmLocalStore *store);
 
+/* local_list.c */
+extern FmStored *fm_local_list(FmStore *store, const char *folder, int *n,
+							   int64 *now);
+extern void fm_local_remove(FmStore *store, const FmStored *const *objects,
+							int n);
+
 /* local_writer.c */
 extern FmObjectWriter *fm_local_create_object(FmStore *store,
 											  FmObjectKind kind,
@@ -101,5 +107,8 @@ extern FmCasResult fm_local_cas_head(FmStore *store,
 									 const FmHeadIdentity *expected,
 									 FmSlice bytes, TimestampTz deadline);
 extern bool fm_local_sync_head(FmStore *store);
+
+/* Removes what a writer of the next HEAD left, if none is at work. */
+extern void fm_local_remove_tmp(FmLocalStore *store);
 
 #endif							/* FM_LOCAL_H */

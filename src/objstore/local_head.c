@@ -399,6 +399,18 @@ fm_local_cas_head(FmStore *base, const FmHeadIdentity *expected,
 	return result;
 }
 
+void
+fm_local_remove_tmp(FmLocalStore *store)
+{
+	char		path[FM_LOCAL_PATH_SIZE];
+	int			lock = lock_head(store, DT_NOEND);
+
+	fm_local_path(store, "HEAD.tmp", path);
+	if (unlink(path) != 0 && errno != ENOENT)
+		raise_head_error(path, "could not remove file \"%s\": %m");
+	CloseTransientFile(lock);
+}
+
 /* Who replaces HEAD has synced its file already. */
 bool
 fm_local_sync_head(FmStore *base)

@@ -185,6 +185,12 @@ extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  const FmHeadIdentity *expected,
 								  FmSlice bytes, TimestampTz deadline);
 
+/* s3_list.c */
+extern FmStored *fm_s3_list(FmStore *store, const char *folder, int *n,
+							int64 *now);
+extern void fm_s3_remove(FmStore *store, const FmStored *const *objects,
+						 int n);
+
 /* s3_probe.c */
 extern int	fm_s3_probe(FmStore *store, FmProbe probes[FM_MAX_PROBES]);
 

@@ -225,6 +225,8 @@ same_options(const FmStoreOptions *a, const FmStoreOptions *b)
 	return a->serverowner == b->serverowner &&
 		a->read_only == b->read_only &&
 		a->retry_timeout_ms == b->retry_timeout_ms &&
+		a->retention_ms == b->retention_ms &&
+		a->grace_ms == b->grace_ms &&
 		a->addressing == b->addressing &&
 		a->connect_timeout_ms == b->connect_timeout_ms &&
 		a->request_timeout_ms == b->request_timeout_ms &&

@@ -38,6 +38,31 @@ typedef enum FmObjectKind
 	FM_OBJECT_PAGE				/* pages/<hh>/<id>.page */
 } FmObjectKind;
 
+/* What is found in a location, by its name. */
+typedef enum FmStoredKind
+{
+	FM_STORED_RUN,
+	FM_STORED_PAGE,
+	FM_STORED_LEASE,			/* leases/<id>.lease */
+	FM_STORED_PROBE,			/* .probe/...: of fusio_manifest_check_server */
+	FM_STORED_TEMPORARY,		/* the next HEAD of a directory */
+	FM_STORED_UPLOAD,			/* an upload in parts, not completed */
+	FM_STORED_FOREIGN			/* nothing of ours */
+} FmStoredKind;
+
+typedef struct FmStored
+{
+	FmStoredKind kind;
+	FmId		id;				/* of a run or a page */
+	const char *name;			/* below the location; NULL for a run or a
+								 * page, whose name is that of its id; ends
+								 * with a slash for a folder of no matter */
+	const char *upload;			/* the service's name of an upload */
+	uint64		size;			/* bytes; 0 for an upload, and for a folder */
+	int64		modified;		/* microseconds since 1970 by the store's
+								 * clock; 0: not known */
+} FmStored;
+
 typedef enum FmReadResult
 {
 	FM_READ_OK,
@@ -187,6 +212,21 @@ typedef struct FmStoreOps
 	int64		(*now) (FmStore *store);
 
 	/*
+	 * What is in the location, or in one of its folders ("leases"), but for
+	 * HEAD and its lock; palloc'd in the current memory context.  *now is
+	 * filled with the time by the clock that "modified" is of.
+	 */
+	FmStored   *(*list) (FmStore *store, const char *folder, int *n,
+						 int64 *now);
+
+	/*
+	 * Removes what list has returned, but foreign objects; what is gone
+	 * already is no error.
+	 */
+	void		(*remove) (FmStore *store, const FmStored *const *objects,
+						   int n);
+
+	/*
 	 * Tries what commits rely on; the number of probes.  NULL: nothing is to
 	 * be tried.  Raises if the store cannot be used at all.
 	 */
@@ -241,6 +281,8 @@ typedef struct FmStoreOptions
 	const char *location;
 	bool		read_only;
 	int			retry_timeout_ms;
+	int			retention_ms;	/* how long old versions are kept */
+	int			grace_ms;		/* how long at least: readers rely on it */
 
 	/* s3:// only; strings may be NULL */
 	const char *endpoint;
@@ -302,6 +344,16 @@ extern void fm_store_check_file_privileges(Oid roleid);
 /* Writes the object's relative name, with a NUL, to dest. */
 extern void fm_object_name(FmObjectKind kind, const FmId *id,
 						   char dest[FM_OBJECT_NAME_SIZE]);
+
+/*
+ * What an object of that name is; fills *id for a run or a page.  Never an
+ * upload; a folder's name is foreign.
+ */
+extern FmStoredKind fm_object_identify(const char *name, FmId *id);
+
+/* The name of what list has returned, in "buffer" if need be. */
+extern const char *fm_stored_name(const FmStored *stored,
+								  char buffer[FM_OBJECT_NAME_SIZE]);
 
 /* 128 random bits (pg_strong_random; raises if there are none). */
 extern FmId fm_new_id(void);

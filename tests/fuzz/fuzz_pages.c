@@ -23,6 +23,7 @@ decode(FmSlice bytes, const FmPageRef *ref, uint32_t kind, SampleArena *arena)
 	FmFault		fault;
 	uint32_t	n;
 
+	fm_page_records(bytes, &ref->id, &arena->alloc, &records, &n, &fault);
 	switch (kind)
 	{
 		case 1:

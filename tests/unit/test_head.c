@@ -112,6 +112,9 @@ check_same_record(const FmCommitRecord *a, const FmCommitRecord *b)
 		  fm_id_eq(&a->previous, &b->previous) &&
 		  a->store_time == b->store_time && fm_id_eq(&a->writer, &b->writer));
 	CHECK(a->nmembers == b->nmembers && a->nchanges == b->nchanges);
+	CHECK(a->nreplaced == b->nreplaced && a->collected == b->collected);
+	for (i = 0; i < a->nreplaced; i++)
+		CHECK(fm_id_eq(&a->replaced[i], &b->replaced[i]));
 	for (i = 0; i < a->nmembers; i++)
 		CHECK(fm_id_eq(&a->members[i], &b->members[i]));
 	for (i = 0; i < a->nchanges; i++)
@@ -456,6 +459,32 @@ wrong_content(void)
 	CHECK(encode_and_decode(&s.head) == FM_CORRUPTION);
 }
 
+/* What a collection leaves in the log, and what was replaced. */
+static void
+collection_record(void)
+{
+	SampleHead	s;
+	SampleArena arena;
+	FmId		replaced[2] = {sample_id(90), sample_id(91)};
+	FmHead	   *head;
+	FmFault		fault;
+	FmBuf		buf;
+
+	sample_head(&s);
+	s.records[0].nreplaced = 2;
+	s.records[0].replaced = replaced;
+	s.records[1].collected = INT64_C(1789900000000000);
+	sample_arena_init(&arena);
+	fm_buf_init(&buf, &heap);
+	CHECK(fm_head_encode(&s.head, &buf) == FM_OK);
+	CHECK(fm_head_decode(fm_buf_slice(&buf), &arena.alloc, &head,
+						 &fault) == FM_OK);
+	check_same_record(&head->records[0], &s.records[0]);
+	check_same_record(&head->records[1], &s.records[1]);
+	fm_buf_free(&buf);
+	sample_arena_free(&arena);
+}
+
 static void
 too_large(void)
 {
@@ -651,6 +680,64 @@ decode_log_page(const uint8_t *bytes, size_t len, const FmPageRef *ref,
 	return status;
 }
 
+/* The records of a page that nothing is known of but its id. */
+static FmStatus
+read_page_records(FmSlice bytes, const FmId *id, const FmHead *state,
+				  uint32_t nrecords)
+{
+	SampleArena arena;
+	FmCommitRecord *records;
+	FmFault		fault;
+	FmStatus	status;
+	uint32_t	n;
+	uint32_t	i;
+
+	sample_arena_init(&arena);
+	status = fm_page_records(bytes, id, &arena.alloc, &records, &n, &fault);
+	if (status == FM_OK)
+	{
+		CHECK(n == nrecords);
+		for (i = 0; i < n; i++)
+			check_same_record(&records[i], &state->records[i]);
+	}
+	sample_arena_free(&arena);
+	return status;
+}
+
+static void
+page_records(void)
+{
+	SampleHead	s;
+	FmBuf		buf;
+	FmPageRef	ref;
+	FmId		id = sample_id(83);
+	FmId		other = sample_id(84);
+	size_t		i;
+
+	sample_head(&s);
+	s.head.version = 68;
+	s.head.commit_id = s.records[0].previous;
+	fm_buf_init(&buf, &heap);
+	CHECK(fm_log_page_encode(&s.head, s.records, 2, &id, &buf, &ref) == FM_OK);
+	CHECK(read_page_records(fm_buf_slice(&buf), &id, &s.head, 2) == FM_OK);
+	CHECK(read_page_records(fm_buf_slice(&buf), &other, &s.head,
+							2) == FM_CORRUPTION);
+	for (i = 0; i < buf.len; i++)
+		CHECK(read_page_records(fm_slice(buf.data, i), &id, &s.head,
+								2) == FM_CORRUPTION);
+	for (i = 0; i < buf.len * 8; i++)
+	{
+		buf.data[i / 8] ^= (uint8_t) (1 << i % 8);
+		CHECK(read_page_records(fm_buf_slice(&buf), &id, &s.head,
+								2) == FM_CORRUPTION);
+		buf.data[i / 8] ^= (uint8_t) (1 << i % 8);
+	}
+	fm_buf_reset(&buf);
+	CHECK(fm_level_page_encode(s.level1, 1, &id, &buf, &ref) == FM_OK);
+	CHECK(read_page_records(fm_buf_slice(&buf), &id, &s.head, 0) == FM_OK);
+	fm_buf_free(&buf);
+}
+
 static void
 log_page(void)
 {
@@ -820,10 +907,12 @@ main(int argc, char **argv)
 	RUN(optional_parts);
 	RUN(declaration_of_no_column);
 	RUN(wrong_content);
+	RUN(collection_record);
 	RUN(too_large);
 	RUN(table_page);
 	RUN(level_page);
 	RUN(log_page);
+	RUN(page_records);
 	RUN(short_memory);
 	RUN(golden);
 	return unit_finish();

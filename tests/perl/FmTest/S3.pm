@@ -59,6 +59,22 @@ sub put_object
 	return;
 }
 
+# Empty objects, many at once.
+sub put_objects
+{
+	my (@names) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir;
+
+	open my $file, '>', "$dir/empty" or die "$dir: $!";
+	close $file;
+	open $file, '>', "$dir/uploads" or die "$dir: $!";
+	print $file "url = \"$ENV{S3_ENDPOINT}/$ENV{S3_BUCKET}/$_\"\nupload-file = \"$dir/empty\"\n"
+	  for @names;
+	close $file or die "$dir: $!";
+	_curl(shift @names, '--parallel', '-T', "$dir/empty", '-K', "$dir/uploads");
+	return;
+}
+
 sub delete_object
 {
 	_curl($_[0], '-X', 'DELETE');
