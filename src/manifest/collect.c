@@ -199,6 +199,7 @@ read_dropped_page(FmCollection *c, const FmStored *stored, LogReading *log)
 	uint32		n;
 	uint32		i;
 
+	memset(&range, 0, sizeof(range));
 	range.kind = FM_OBJECT_PAGE;
 	range.id = stored->id;
 	range.offset = 0;

@@ -134,9 +134,12 @@ next_element(const char **at, const char *element)
 	return pnstrdup(start, end - start);
 }
 
-/* Asks for a listing; NULL where the service does not have it. */
+/*
+ * Asks for a listing, an XML document of that kind; NULL where it is optional
+ * and the service does not have it.
+ */
 static char *
-ask(FmS3Store *store, const char *query, bool optional)
+ask(FmS3Store *store, const char *query, const char *kind, bool optional)
 {
 	FmS3Request *request = palloc0(sizeof(FmS3Request));
 
@@ -149,9 +152,10 @@ ask(FmS3Store *store, const char *query, bool optional)
 	if (optional && (request->http.status == 501 ||
 					 request->http.status == 405))
 		return NULL;
-	if (request->http.status != 200 || request->http.overflow)
-		fm_s3_raise(store, request, "list objects");
 	request->http.dest[request->http.received] = '\0';
+	if (request->http.status != 200 || request->http.overflow ||
+		strstr((char *) request->http.dest, kind) == NULL)
+		fm_s3_raise(store, request, "list objects");
 	return (char *) request->http.dest;
 }
 
@@ -249,7 +253,7 @@ list_objects(Listing *listing, const char *folder, bool delimited,
 		appendStringInfoString(&query, "list-type=2&prefix=");
 		fm_uri_encode(&query, store->prefix, false);
 		fm_uri_encode(&query, folder, false);
-		answer = ask(store, query.data, false);
+		answer = ask(store, query.data, "<ListBucketResult", false);
 		next = next_marker(store, answer, "NextContinuationToken", true);
 		take_objects(listing, answer, folders);
 		MemoryContextSwitchTo(old);
@@ -291,7 +295,7 @@ list_uploads(Listing *listing)
 			fm_uri_encode(&query, upload, false);
 		}
 		appendStringInfoString(&query, "&uploads=");
-		answer = ask(store, query.data, true);
+		answer = ask(store, query.data, "<ListMultipartUploadsResult", true);
 		if (answer == NULL)
 			return;
 		key = next_marker(store, answer, "NextKeyMarker", true);

@@ -377,6 +377,37 @@ subtest 'files of writers that died' => sub {
 	is_deeply(collect($store, "false, '0'"), { 'run young f' => [$ORPHAN] }, 'what is not old is young');
 };
 
+# A network that fails at each request in turn.
+subtest 'faults' => sub {
+	plan skip_all => 'no S3 service' unless FmTest::S3::is_there();
+	my $store = new_store('bucket');
+	my $proxy = FmTest::S3->proxy;
+
+	fill($store, 1, 100);
+	$session->run("ALTER SERVER $store->{s} OPTIONS (SET endpoint '$proxy->{endpoint}', "
+		  . "ADD retry_timeout '2s', ADD request_timeout '2s')");
+	for my $action ('lose', 'cut', 'status:503', 'status:200', 'status:403:AccessDenied')
+	{
+		for my $n (1 .. 10)
+		{
+			$store->{put}->($ORPHAN, 'x');
+			$proxy->plan("$n $action ^");
+			my $state = $session->sqlstate("SELECT * FROM fusio_manifest_gc('$store->{s}', false, '0')");
+			like($state, $action =~ /403/ ? qr/^(00000|42501)$/ : qr/^(00000|08006|HV000)$/,
+				"$action, request $n: $state");
+			my $acted = $proxy->has_acted;
+			$proxy->plan;
+			my $found = collect($store, "false, '0'");
+			delete $found->{'run orphan t'};
+			is_deeply($found, {}, "$action, request $n: what is left is taken the next time");
+			last unless $acted;
+		}
+	}
+	ok(!$store->{has}->($ORPHAN), 'it is removed');
+	$session->run('SELECT fusio_manifest_cache_reset()');
+	is($session->value("SELECT count(*) FROM $store->{t}"), 100, 'all rows are there');
+};
+
 # A log that reaches back less than the grace: what its pages say that it has
 # dropped counts.
 subtest 'a busy store' => sub {
