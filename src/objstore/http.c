@@ -29,10 +29,11 @@
 #include "objstore/http.h"
 #include "objstore/http_sockets.h"
 
-#define KEPT_CONNECTIONS 128
+#define MAX_KEPT_CONNECTIONS 128
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
 #define MAX_RETRY_AFTER 86400	/* seconds */
+#define OTHER_DESCRIPTORS 10
 
 /* When a request is sent a second time, and how often. */
 #define FIRST_PATIENCE_US 1000000
@@ -72,6 +73,7 @@ static CURLM *multi = NULL;
 static CURL *kept_handles[KEPT_HANDLES];
 static int	nkept_handles = 0;
 static int	nflying = 0;		/* transfers of all batches */
+static int	nreserved = 0;		/* descriptors that PostgreSQL leaves to us */
 
 /* When libcurl wants to be called anyhow. */
 static bool timer_set = false;
@@ -116,6 +118,32 @@ note_timer(CURLM *handle, long timeout_ms, void *arg)
 	return 0;
 }
 
+/*
+ * PostgreSQL needs most of the descriptors, and ends without them; a third may
+ * be taken by others, among them all who wait for sockets.
+ */
+static int
+max_sockets(void)
+{
+	return Max(max_safe_fds / 3 - OTHER_DESCRIPTORS, 1);
+}
+
+static int
+max_kept_connections(void)
+{
+	return Min(max_sockets(), MAX_KEPT_CONNECTIONS);
+}
+
+/* A connection that was used before may have been kept. */
+static void
+reserve_descriptors(void)
+{
+	for (; nreserved < nflying; nreserved++)
+		ReserveExternalFD();
+	for (; nreserved > Max(nflying, max_kept_connections()); nreserved--)
+		ReleaseExternalFD();
+}
+
 static void
 raise_curl(const char *what)
 {
@@ -139,7 +167,8 @@ http_init(void)
 		raise_curl("curl_multi_init");
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, note_socket);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, note_timer);
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) KEPT_CONNECTIONS);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+					  (long) max_kept_connections());
 }
 
 /* "name: value" of a header line, if it has that name. */
@@ -428,7 +457,7 @@ start(Transfer *transfer, const FmHttpOptions *options)
 	transfer->easy = take_handle();
 	nflying++;
 	transfer->batch->options.pace->flying++;
-	ReserveExternalFD();
+	reserve_descriptors();
 	set_up(transfer, options);
 	transfer->answered = false;
 	if (transfer->first == NULL)
@@ -460,7 +489,7 @@ stop(Transfer *transfer, bool keep_handle)
 	unblock_signals();
 	nflying--;
 	transfer->batch->options.pace->flying--;
-	ReleaseExternalFD();
+	reserve_descriptors();
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
 	transfer->easy = NULL;
@@ -684,7 +713,7 @@ may_start(const FmHttpBatch *batch)
 
 	return batch->started == batch->done ||
 		(batch->options.pace->flying < max_parallel &&
-		 nflying < FM_HTTP_MAX_PARALLEL);
+		 nflying < Min(FM_HTTP_MAX_PARALLEL, max_sockets()));
 }
 
 /* Starts as many as may be in flight. */
