@@ -509,6 +509,27 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 }
 
 bool
+fm_fetch_from_cache(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
+					uint64 offset, FmCacheHint *hint, FmCachePin *pin)
+{
+	FmCacheKey	key;
+
+	key.object = run->id;
+	key.offset = offset;
+	switch (fm_cache_lookup(&key, cache_kind(kind), fetch->use, hint, pin))
+	{
+		case FM_CACHE_HIT:
+			return true;
+		case FM_CACHE_LOAD:
+			fm_cache_abandon(pin);
+			break;
+		case FM_CACHE_BUSY:
+			break;
+	}
+	return false;
+}
+
+bool
 fm_fetch_is_cached(const FmRunDesc *run, uint64 offset)
 {
 	FmCacheKey	key;

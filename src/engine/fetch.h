@@ -53,6 +53,14 @@ extern void fm_fetch_block(FmFetch *fetch, const FmRunDesc *run,
 						   FmBlockKind kind, FmBlockHandle handle,
 						   FmCacheHint *hint, FmCachePin *pin);
 
+/*
+ * Pins a block, or a run's top index, at that offset if the cache has it, and
+ * reads nothing; false: it has not, or not yet.
+ */
+extern bool fm_fetch_from_cache(FmFetch *fetch, const FmRunDesc *run,
+								FmBlockKind kind, uint64 offset,
+								FmCacheHint *hint, FmCachePin *pin);
+
 /* Is the block, or top index, at that offset of the run in the cache? */
 extern bool fm_fetch_is_cached(const FmRunDesc *run, uint64 offset);
 

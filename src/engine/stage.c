@@ -229,7 +229,7 @@ fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
 	pfree(ranges);
 }
 
-void
+bool
 fm_stage_start(FmFetch *fetch, FmStage *stage)
 {
 	MemoryContext old = MemoryContextSwitchTo(stage->context);
@@ -240,6 +240,7 @@ fm_stage_start(FmFetch *fetch, FmStage *stage)
 													   stage->ranges,
 													   stage->nranges);
 	MemoryContextSwitchTo(old);
+	return stage->nranges > 0;
 }
 
 void

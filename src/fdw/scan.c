@@ -3,7 +3,9 @@
  * scan.c
  *	  Execution of scans: look-ups by full key, and ranges in key order.
  *
- * A scan opens its table once, and pins one version of HEAD with it.  Each
+ * A scan opens its table once, and pins one version of HEAD with it.  While
+ * HEAD is asked for, look-ups begin in the table as it was seen last: what
+ * they read is used if that is still so.  Each
  * (re)scan evaluates the conditions' values and becomes one of: nothing (a
  * value is NULL or out of the type's range), a list of keys to look up, or a
  * range.  A row's values point into the block that the scan has pinned, or
@@ -16,6 +18,7 @@
 #include "access/table.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -56,12 +59,32 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 	MemoryContextSwitchTo(old);
 }
 
+/* A cursor's statement may begin long before its first row is asked for. */
+static bool
+is_in_cursor(void)
+{
+	return ActivePortal == NULL ||
+		(ActivePortal->visible && ActivePortal->name[0] != '\0');
+}
+
 /*
  * A scan by full key that changes or locks what it finds opens its table
  * later, once it holds the lock of its first key: it then reads what the
  * writer that it waited for has published.  So does an asynchronous scan, in
- * order to wait for HEAD beside others.
+ * order to wait for HEAD beside others, and a scan by full key of a store
+ * that is far away, to look its first keys up meanwhile.
  */
+static bool
+opens_later(const FmScanState *scan)
+{
+	if (scan->asynchronous)
+		return true;
+	return fm_key_conditions_are_full(scan->conditions) &&
+		(scan->locking != FM_SCAN_READS ||
+		 (!fm_location_is_local(scan->options->store.location) &&
+		  !is_in_cursor()));
+}
+
 void
 fmBeginForeignScan(ForeignScanState *node, int eflags)
 {
@@ -90,9 +113,7 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 											  "fusio_manifest row",
 											  ALLOCSET_SMALL_SIZES);
 	scan->asynchronous = node->ss.ps.async_capable;
-	if (!scan->asynchronous &&
-		(scan->locking == FM_SCAN_READS ||
-		 !fm_key_conditions_are_full(scan->conditions)))
+	if (!opens_later(scan))
 		open_scan(node, scan);
 }
 
@@ -122,6 +143,9 @@ static void
 reset_scan(FmScanState *scan)
 {
 	end_range(scan, false);
+	if (scan->guess != NULL)
+		fm_lookup_free(scan->guess);
+	scan->guess = NULL;
 	if (scan->lookup != NULL)
 		fm_lookup_give_up(scan->lookup);
 	scan->piece = NULL;
@@ -183,6 +207,71 @@ begin_range(FmScanState *scan, const FmKeyRange *range)
 	MemoryContextSwitchTo(old);
 }
 
+/* The keys that are looked up next, and at once: n of them. */
+static const FmLookupKey *
+next_keys(const FmScanState *scan, int *n)
+{
+	int			left = scan->keys.n - scan->next_key;
+
+	*n = Min(left, FM_LOOKUP_BATCH);
+	return scan->keys.keys + (scan->backward ? left - *n : scan->next_key);
+}
+
+static FmStore *
+store_of_scan(ForeignScanState *node, FmScanState *scan)
+{
+	if (scan->store == NULL)
+		scan->store = fm_open_store(&scan->options->store,
+									fm_scan_check_as_user(node));
+	return scan->store;
+}
+
+/*
+ * Begins to look the keys up in the table as it was seen last.  Runs never
+ * change, so what is read is not wrong; whether it is what the statement has
+ * to read, and whether it may, HEAD tells.
+ */
+static void
+start_guess(ForeignScanState *node, FmScanState *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+	const FmTable *table = fm_guess_table(store_of_scan(node, scan),
+										  scan->options);
+
+	if (table != NULL)
+	{
+		const FmLookupKey *keys;
+		int			n;
+
+		scan->fetch.store = scan->store;
+		scan->fetch.stats = &scan->stats;
+		scan->fetch.use = true;
+		scan->guess = fm_lookup_create(&scan->fetch, table);
+		keys = next_keys(scan, &n);
+		fm_lookup_start_ahead(scan->guess, keys, n);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * HEAD is known.  A guess that was wrong is kept for a while: its connections
+ * are of use once they have been answered.
+ */
+static void
+take_guess(FmScanState *scan)
+{
+	bool		right;
+
+	if (scan->guess == NULL)
+		return;
+	right = fm_lookup_adopt(scan->guess, &scan->fetch, scan->open->table);
+	fm_manifest_judge_guess(scan->store, right);
+	if (!right)
+		return;
+	scan->lookup = scan->guess;
+	scan->guess = NULL;
+}
+
 /* Prepares to look the keys up, once their locks are held. */
 static void
 start_keys(ForeignScanState *node, FmScanState *scan)
@@ -197,7 +286,12 @@ start_keys(ForeignScanState *node, FmScanState *scan)
 								 scan->options->table_name,
 								 keys->keys[i].hash);
 	if (scan->open == NULL)
+	{
+		if (!scan->asynchronous)
+			start_guess(node, scan);
 		open_scan(node, scan);
+		take_guess(scan);
+	}
 	reads = fm_open_table_reads(scan->open);
 	for (i = 0; reads != NULL && i < keys->n; i++)
 		fm_read_set_add_key(reads, keys->keys[i].key, keys->keys[i].hash);
@@ -313,9 +407,8 @@ next_of_ranges(FmScanState *scan, FmSlice *key, FmSlice *row)
 static bool
 read_ahead(FmScanState *scan)
 {
-	int			n = Min(scan->keys.n - scan->next_key, FM_LOOKUP_BATCH);
-	const FmLookupKey *keys = scan->keys.keys +
-	(scan->backward ? scan->keys.n - scan->next_key - n : scan->next_key);
+	int			n;
+	const FmLookupKey *keys = next_keys(scan, &n);
 
 	if (!scan->asynchronous)
 		fm_lookup_read_ahead(scan->lookup, keys, n);
@@ -367,14 +460,9 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 static bool
 try_start(ForeignScanState *node, FmScanState *scan)
 {
-	if (scan->asynchronous && scan->open == NULL)
-	{
-		if (scan->store == NULL)
-			scan->store = fm_open_store(&scan->options->store,
-										fm_scan_check_as_user(node));
-		if (!fm_snapshot_prepare(scan->store, GetActiveSnapshot()))
-			return false;
-	}
+	if (scan->asynchronous && scan->open == NULL &&
+		!fm_snapshot_prepare(store_of_scan(node, scan), GetActiveSnapshot()))
+		return false;
 	start_scan(node, scan);
 	return true;
 }
