@@ -177,6 +177,13 @@ fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 			   start_us);
 }
 
+void
+fm_fetch_count_vain(FmFetch *fetch, const FmPendingRead *pending,
+					const FmReadRange *ranges, int n)
+{
+	count_read(fetch, fetch->store->ops->count_read(pending), ranges, n, 0);
+}
+
 /*
  * Reads one range of a run to dest, or raises an error.  "anew": the last
  * answer was wrong.

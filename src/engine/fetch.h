@@ -45,6 +45,10 @@ extern void fm_fetch_read(FmFetch *fetch, FmReadRange *ranges, int n);
 extern void fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 								 const FmReadRange *ranges, int n);
 
+/* Counts one that was started, and will not be finished. */
+extern void fm_fetch_count_vain(FmFetch *fetch, const FmPendingRead *pending,
+								const FmReadRange *ranges, int n);
+
 /*
  * Fetches a block of a run; the pin holds its raw bytes.  kind says which
  * check it gets: FM_BLOCK_DATA, FM_BLOCK_PARTITION or FM_BLOCK_TOP.

@@ -534,8 +534,8 @@ is_level(const LookupLevel *level, const FmLevel *other)
 	return true;
 }
 
-bool
-fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch, const FmTable *table)
+static bool
+has_runs_of(const FmLookup *lookup, const FmTable *table)
 {
 	uint32		l;
 
@@ -546,6 +546,18 @@ fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch, const FmTable *table)
 		if (!is_level(&lookup->levels[l], &table->levels[l]))
 			return false;
 	}
+	return true;
+}
+
+bool
+fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch, const FmTable *table)
+{
+	if (!has_runs_of(lookup, table))
+	{
+		if (lookup->reading)
+			fm_stage_count_vain(&lookup->fetch, stage_of_round(lookup));
+		return false;
+	}
 	lookup->fetch = *fetch;
 	return true;
 }
@@ -553,6 +565,7 @@ fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch, const FmTable *table)
 bool
 fm_lookup_try_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
 {
+	lookup->started = false;
 	return read_ahead(lookup, keys, n, false);
 }
 

@@ -79,7 +79,8 @@ extern void fm_lookup_start_ahead(FmLookup *lookup, const FmLookupKey *keys,
 /*
  * Makes the look-ups go on with this fetch if this version of the table has
  * the runs that they were made for, in the same places; false: it has not.
- * The version that they were made for must outlive them still.
+ * The version that they were made for must outlive them still.  What was
+ * started in vain is counted.
  */
 extern bool fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch,
 							const FmTable *table);

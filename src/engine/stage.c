@@ -255,6 +255,14 @@ fm_stage_finish(FmFetch *fetch, FmStage *stage)
 	take_results(&stage, 1, stage->ranges);
 }
 
+void
+fm_stage_count_vain(FmFetch *fetch, const FmStage *stage)
+{
+	if (stage->pending != NULL)
+		fm_fetch_count_vain(fetch, stage->pending, stage->ranges,
+							stage->nranges);
+}
+
 bool
 fm_stage_has_come(FmFetch *fetch, FmStage *stage)
 {

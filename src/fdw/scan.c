@@ -150,6 +150,7 @@ reset_scan(FmScanState *scan)
 		fm_lookup_give_up(scan->lookup);
 	scan->piece = NULL;
 	scan->mode = SCAN_NOT_STARTED;
+	scan->evaluated = false;
 	scan->running = false;
 	scan->waits_since_us = 0;
 }
@@ -287,6 +288,7 @@ start_keys(ForeignScanState *node, FmScanState *scan)
 								 keys->keys[i].hash);
 	if (scan->open == NULL)
 	{
+		/* An asynchronous one has begun before it waited for HEAD. */
 		if (!scan->asynchronous)
 			start_guess(node, scan);
 		open_scan(node, scan);
@@ -306,7 +308,7 @@ start_keys(ForeignScanState *node, FmScanState *scan)
 
 /* Evaluates the conditions: what the (re)scan is to do. */
 static void
-start_scan(ForeignScanState *node, FmScanState *scan)
+evaluate(ForeignScanState *node, FmScanState *scan)
 {
 	MemoryContext old;
 
@@ -316,6 +318,15 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 	old = MemoryContextSwitchTo(scan->rescan_context);
 	fm_key_conditions_evaluate(scan->conditions, node->ss.ps.ps_ExprContext,
 							   &scan->keys);
+	MemoryContextSwitchTo(old);
+	scan->evaluated = true;
+}
+
+static void
+start_scan(ForeignScanState *node, FmScanState *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->rescan_context);
+
 	if (scan->keys.n == 0)
 		scan->mode = SCAN_EMPTY;
 	else if (scan->keys.is_full)
@@ -460,9 +471,20 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 static bool
 try_start(ForeignScanState *node, FmScanState *scan)
 {
-	if (scan->asynchronous && scan->open == NULL &&
-		!fm_snapshot_prepare(store_of_scan(node, scan), GetActiveSnapshot()))
-		return false;
+	bool		first = !scan->evaluated;
+
+	if (first)
+		evaluate(node, scan);
+	if (scan->asynchronous && scan->open == NULL)
+	{
+		bool		known = fm_snapshot_prepare(store_of_scan(node, scan),
+												GetActiveSnapshot());
+
+		if (first && !known && scan->keys.n > 0 && scan->keys.is_full)
+			start_guess(node, scan);
+		if (!known)
+			return false;
+	}
 	start_scan(node, scan);
 	return true;
 }

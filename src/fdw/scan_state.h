@@ -58,6 +58,7 @@ typedef struct FmScanState
 
 	FmKeyConditions *conditions;
 	ScanMode	mode;
+	bool		evaluated;		/* "keys" are those of this (re)scan */
 	FmScanKeys	keys;			/* that the conditions mean */
 	int			next_key;		/* of keys, or next range */
 	int			ahead;			/* keys before it have been read ahead */

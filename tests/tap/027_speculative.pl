@@ -44,7 +44,8 @@ sub with_late_head
 
 	$proxy->plan('1+ hold ^GET .*/HEAD');
 	$session->send($sql);
-	wait_for(sub { (() = $proxy->log) > $nreads }) or diag('not sent');
+	wait_for(sub { (grep { m{/HEAD hold} } $proxy->log) && (grep { m{/runs/} } $proxy->log) >= $nreads })
+	  or diag('not sent');
 	$happens->();
 	my $reads = answers();
 	$proxy->plan;
@@ -106,6 +107,14 @@ changes("UPDATE t SET v = v || '!' WHERE k = 2 RETURNING v", 1, "UPDATE t SET v 
 changes('SELECT v FROM t WHERE k = 4000', 1, 'TRUNCATE t', '', 'truncate');
 changes('SELECT v FROM t WHERE k = 4', 0, "INSERT INTO t SELECT g, 'again' FROM generate_series(1, 20000) g", 'again', 'filled again');
 
+# Reads in vain are counted.
+$session->run($reset);
+$session->run('SELECT v FROM t WHERE k = 1000');
+my (undef, $plan) = with_late_head('EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) SELECT v FROM t WHERE k = 9000', 1,
+	sub { $far->run("UPDATE t SET v = 'again' WHERE k = 9001") });
+like($plan, qr/Requests: 2\b/, 'one in vain, and one for the block');
+$session->run('SELECT v FROM t WHERE k = -1') for 1 .. 2;
+
 # Runs that are gone are no error if HEAD does not have them any more.
 $session->run('SELECT v FROM t WHERE k = 1');
 my @old = map { FmTest::S3::run_name($_->[0]) }
@@ -142,6 +151,24 @@ is($session->value('SELECT v FROM t WHERE k = 8'), 'late', 'goes on so');
 is(answers(), '', 'and asks nobody');
 $session->run('COMMIT');
 is($session->value('SELECT v FROM t WHERE k = 8'), 'later', 'the next one does not');
+
+# The children of an Append, each in a store of its own.
+$session->run('CREATE TABLE p (k int NOT NULL, v text) PARTITION BY RANGE (k)');
+for my $i (1, 2)
+{
+	$proxy->make_server($session, "p$i", FmTest::S3::new_prefix());
+	$session->run("CREATE FOREIGN TABLE p_$i PARTITION OF p FOR VALUES FROM (" . 10 * $i . ') TO (' . (10 * $i + 10) . ") SERVER p$i OPTIONS (key 'k')");
+}
+$session->run("INSERT INTO p_$_ SELECT g, 'part ' || g FROM generate_series(10 * $_, 10 * $_ + 9) g") for 1, 2;
+my $append = 'SELECT v FROM p WHERE k IN (15, 25)';
+like(join("\n", map { $_->[0] } @{ $session->query("EXPLAIN $append")->{rows} }),
+	qr/Async Foreign Scan.*Async Foreign Scan/s, 'asynchronous');
+$session->run('SELECT count(*) FROM p');
+$session->run($reset);
+my ($beside, $found) = with_late_head($append, 2, sub { });
+is($beside, 'rr', 'an Append: reads beside the requests for HEAD');
+is(join(',', sort split /,/, $found), 'part 15,part 25', 'an Append: rows');
+is(answers() =~ tr/r//, 0, 'an Append: nothing is read after them');
 
 # What is cached is not for who may not ask.
 $session->run($any);
