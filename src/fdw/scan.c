@@ -59,12 +59,17 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 	MemoryContextSwitchTo(old);
 }
 
-/* A cursor's statement may begin long before its first row is asked for. */
+/*
+ * May HEAD be read when the first row is asked for?  A cursor's statement may
+ * begin long before that, and what workers are to read is shared before there
+ * are any.
+ */
 static bool
-is_in_cursor(void)
+may_wait(const ForeignScanState *node)
 {
-	return ActivePortal == NULL ||
-		(ActivePortal->visible && ActivePortal->name[0] != '\0');
+	return ActivePortal != NULL &&
+		(!ActivePortal->visible || ActivePortal->name[0] == '\0') &&
+		!node->ss.ps.state->es_plannedstmt->parallelModeNeeded;
 }
 
 /*
@@ -75,14 +80,14 @@ is_in_cursor(void)
  * that is far away, to look its first keys up meanwhile.
  */
 static bool
-opens_later(const FmScanState *scan)
+opens_later(const ForeignScanState *node, const FmScanState *scan)
 {
 	if (scan->asynchronous)
 		return true;
 	return fm_key_conditions_are_full(scan->conditions) &&
 		(scan->locking != FM_SCAN_READS ||
 		 (!fm_location_is_local(scan->options->store.location) &&
-		  !is_in_cursor()));
+		  may_wait(node)));
 }
 
 void
@@ -113,7 +118,7 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 											  "fusio_manifest row",
 											  ALLOCSET_SMALL_SIZES);
 	scan->asynchronous = node->ss.ps.async_capable;
-	if (!opens_later(scan))
+	if (!opens_later(node, scan))
 		open_scan(node, scan);
 }
 
