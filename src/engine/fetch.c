@@ -177,6 +177,13 @@ fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 			   start_us);
 }
 
+void
+fm_fetch_count_vain(FmFetch *fetch, const FmPendingRead *pending,
+					const FmReadRange *ranges, int n)
+{
+	count_read(fetch, fetch->store->ops->count_read(pending), ranges, n, 0);
+}
+
 /*
  * Reads one range of a run to dest, or raises an error.  "anew": the last
  * answer was wrong.
@@ -506,6 +513,27 @@ load_top(FmFetch *fetch, const FmRunDesc *run, FmCachePin *pin)
 		}
 	}
 	trim_room();
+}
+
+bool
+fm_fetch_from_cache(FmFetch *fetch, const FmRunDesc *run, FmBlockKind kind,
+					uint64 offset, FmCacheHint *hint, FmCachePin *pin)
+{
+	FmCacheKey	key;
+
+	key.object = run->id;
+	key.offset = offset;
+	switch (fm_cache_lookup(&key, cache_kind(kind), fetch->use, hint, pin))
+	{
+		case FM_CACHE_HIT:
+			return true;
+		case FM_CACHE_LOAD:
+			fm_cache_abandon(pin);
+			break;
+		case FM_CACHE_BUSY:
+			break;
+	}
+	return false;
 }
 
 bool

@@ -45,6 +45,10 @@ extern void fm_fetch_read(FmFetch *fetch, FmReadRange *ranges, int n);
 extern void fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 								 const FmReadRange *ranges, int n);
 
+/* Counts one that was started, and will not be finished. */
+extern void fm_fetch_count_vain(FmFetch *fetch, const FmPendingRead *pending,
+								const FmReadRange *ranges, int n);
+
 /*
  * Fetches a block of a run; the pin holds its raw bytes.  kind says which
  * check it gets: FM_BLOCK_DATA, FM_BLOCK_PARTITION or FM_BLOCK_TOP.
@@ -52,6 +56,14 @@ extern void fm_fetch_finish_read(FmFetch *fetch, FmPendingRead *pending,
 extern void fm_fetch_block(FmFetch *fetch, const FmRunDesc *run,
 						   FmBlockKind kind, FmBlockHandle handle,
 						   FmCacheHint *hint, FmCachePin *pin);
+
+/*
+ * Pins a block, or a run's top index, at that offset if the cache has it, and
+ * reads nothing; false: it has not, or not yet.
+ */
+extern bool fm_fetch_from_cache(FmFetch *fetch, const FmRunDesc *run,
+								FmBlockKind kind, uint64 offset,
+								FmCacheHint *hint, FmCachePin *pin);
 
 /* Is the block, or top index, at that offset of the run in the cache? */
 extern bool fm_fetch_is_cached(const FmRunDesc *run, uint64 offset);

@@ -53,6 +53,9 @@ struct FmLookup
 	FmStage    *block_stage;
 	int			round;			/* of reading ahead */
 	bool		reading;		/* what that round needs is on its way */
+	bool		started;		/* by fm_lookup_start_ahead, not waited for */
+	bool		from_cache;		/* open nothing that the cache lacks */
+	bool		missed;			/* it lacked something */
 	bool		cached_only;	/* do not read data blocks */
 	MemoryContext context;
 	uint32		nlevels;
@@ -109,11 +112,20 @@ fm_lookup_create_run(FmFetch *fetch, const FmRunDesc *run)
 	return lookup;
 }
 
-static void
+/* False: the cache lacks it, and nothing else is to be asked. */
+static bool
 open_run(FmLookup *lookup, LookupRun *run)
 {
 	lookup->fetch.stage = lookup->index_stage;
-	fm_fetch_top(&lookup->fetch, run->desc, &run->top_pin);
+	if (!lookup->from_cache)
+		fm_fetch_top(&lookup->fetch, run->desc, &run->top_pin);
+	else if (!fm_fetch_from_cache(&lookup->fetch, run->desc, FM_BLOCK_TOP,
+								  run->desc->tail_offset, NULL,
+								  &run->top_pin))
+	{
+		lookup->missed = true;
+		return false;
+	}
 	fm_top_index_open(fm_slice(run->top_pin.data, run->top_pin.size),
 					  &run->top);
 	if (run->partition_hints == NULL)
@@ -127,10 +139,11 @@ open_run(FmLookup *lookup, LookupRun *run)
 								   run->top.npartitions);
 	}
 	run->open = true;
+	return true;
 }
 
-/* Makes partition p the current one. */
-static void
+/* Makes partition p the current one; false as above. */
+static bool
 open_partition(FmLookup *lookup, LookupRun *run, uint32 p)
 {
 	FmTopEntry	entry;
@@ -138,8 +151,18 @@ open_partition(FmLookup *lookup, LookupRun *run, uint32 p)
 	run->partition_no = NO_PARTITION;
 	lookup->fetch.stage = lookup->index_stage;
 	fm_top_index_entry(&run->top, p, &entry);
-	fm_fetch_block(&lookup->fetch, run->desc, FM_BLOCK_PARTITION, entry.handle,
-				   &run->partition_hints[p], &run->partition_pin);
+	if (!lookup->from_cache)
+		fm_fetch_block(&lookup->fetch, run->desc, FM_BLOCK_PARTITION,
+					   entry.handle, &run->partition_hints[p],
+					   &run->partition_pin);
+	else if (!fm_fetch_from_cache(&lookup->fetch, run->desc,
+								  FM_BLOCK_PARTITION, entry.handle.offset,
+								  &run->partition_hints[p],
+								  &run->partition_pin))
+	{
+		lookup->missed = true;
+		return false;
+	}
 	fm_partition_open(fm_slice(run->partition_pin.data,
 							   run->partition_pin.size), &run->partition);
 	run->has_filter = fm_filter_usable(run->partition.filter);
@@ -149,6 +172,7 @@ open_partition(FmLookup *lookup, LookupRun *run, uint32 p)
 								   sizeof(FmCacheHint) *
 								   run->partition.nblocks);
 	run->partition_no = p;
+	return true;
 }
 
 /* Makes block b of the current partition the current one. */
@@ -198,7 +222,7 @@ search_run_from_start(FmLookup *lookup, LookupRun *run, FmSlice key,
 	lookup->fetch.stats->count[FM_RUNS_SEARCHED]++;
 	for (p = 0; p < run->top.npartitions; p++)
 	{
-		open_partition(lookup, run, p);
+		(void) open_partition(lookup, run, p);
 		for (b = 0; b < run->partition.nblocks; b++)
 		{
 			open_block(lookup, run, b);
@@ -223,7 +247,7 @@ search_run(FmLookup *lookup, LookupRun *run, FmSlice key, uint64 hash,
 	uint32		i;
 
 	if (unlikely(!run->open))
-		open_run(lookup, run);
+		(void) open_run(lookup, run);
 	if (unlikely(!fm_enable_sparse_index))
 		return search_run_from_start(lookup, run, key, row);
 
@@ -235,7 +259,7 @@ search_run(FmLookup *lookup, LookupRun *run, FmSlice key, uint64 hash,
 		return FM_LOOKUP_ABSENT;
 	}
 	if (run->partition_no != p)
-		open_partition(lookup, run, p);
+		(void) open_partition(lookup, run, p);
 	else
 		count[FM_INDEX_PARTITIONS_HIT]++;
 	if (run->has_filter && fm_enable_filter)
@@ -344,10 +368,8 @@ stage_run(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
 static void
 open_wanted_run(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
 {
-	if (!run->wanted)
-		return;
-	run->wanted = false;
-	open_run(lookup, run);
+	if (run->wanted && open_run(lookup, run))
+		run->wanted = false;
 }
 
 /* The partition that can hold the key; false if the run ends before it. */
@@ -366,7 +388,8 @@ stage_partition(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
 	FmTopEntry	entry;
 	uint32		p;
 
-	if (!find_partition(run, key, &p) || run->partition_no == p)
+	if (!run->open || !find_partition(run, key, &p) ||
+		run->partition_no == p)
 		return;
 	fm_top_index_entry(&run->top, p, &entry);
 	fm_stage_add_block(lookup->index_stage, run->desc, entry.handle);
@@ -380,10 +403,9 @@ stage_block(FmLookup *lookup, LookupRun *run, const FmLookupKey *key)
 	uint32		p;
 	uint32		b;
 
-	if (!find_partition(run, key, &p))
+	if (!find_partition(run, key, &p) ||
+		(run->partition_no != p && !open_partition(lookup, run, p)))
 		return;
-	if (run->partition_no != p)
-		open_partition(lookup, run, p);
 	if (run->has_filter && fm_enable_filter &&
 		!fm_filter_probe(run->partition.filter, key->hash))
 		return;
@@ -419,6 +441,14 @@ stage_round(FmLookup *lookup, const FmLookupKey *keys, int n)
 				   lookup->round == 1 ? stage_partition : stage_block);
 }
 
+/* What the round reads into. */
+static FmStage *
+stage_of_round(const FmLookup *lookup)
+{
+	return lookup->round < AHEAD_ROUNDS - 1 ? lookup->index_stage :
+		lookup->block_stage;
+}
+
 /*
  * The rounds, whatever the keys and runs.  The counters show the requests,
  * and what was hit only once, by the look-ups themselves.
@@ -433,8 +463,7 @@ read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n, bool wait)
 		return true;
 	while (lookup->round < AHEAD_ROUNDS)
 	{
-		FmStage    *stage = lookup->round < AHEAD_ROUNDS - 1 ?
-		lookup->index_stage : lookup->block_stage;
+		FmStage    *stage = stage_of_round(lookup);
 
 		if (!lookup->reading)
 		{
@@ -458,13 +487,85 @@ read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n, bool wait)
 void
 fm_lookup_read_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
 {
-	fm_lookup_give_up(lookup);
+	if (!lookup->started)
+		fm_lookup_give_up(lookup);
+	lookup->started = false;
 	(void) read_ahead(lookup, keys, n, true);
+}
+
+void
+fm_lookup_start_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
+{
+	fm_lookup_give_up(lookup);
+	if (lookup->index_stage == NULL || !fm_enable_sparse_index)
+		return;
+	lookup->from_cache = true;
+	lookup->missed = false;
+	while (lookup->round < AHEAD_ROUNDS)
+	{
+		FmStage    *stage = stage_of_round(lookup);
+
+		/* What is staged twice is read once. */
+		stage_round(lookup, keys, n);
+		if (lookup->missed)
+			break;
+		lookup->reading = fm_stage_start(&lookup->fetch, stage);
+		if (lookup->reading)
+			break;
+		lookup->round++;
+	}
+	lookup->from_cache = false;
+	lookup->started = true;
+}
+
+/* Are these the same runs, in the same order? */
+static bool
+is_level(const LookupLevel *level, const FmLevel *other)
+{
+	uint32		i;
+
+	if (level->nruns != other->nruns)
+		return false;
+	for (i = 0; i < level->nruns; i++)
+	{
+		if (!fm_id_eq(&level->runs[i].desc->id, &other->runs[i].id))
+			return false;
+	}
+	return true;
+}
+
+static bool
+has_runs_of(const FmLookup *lookup, const FmTable *table)
+{
+	uint32		l;
+
+	if (lookup->nlevels != table->nlevels)
+		return false;
+	for (l = 0; l < table->nlevels; l++)
+	{
+		if (!is_level(&lookup->levels[l], &table->levels[l]))
+			return false;
+	}
+	return true;
+}
+
+bool
+fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch, const FmTable *table)
+{
+	if (!has_runs_of(lookup, table))
+	{
+		if (lookup->reading)
+			fm_stage_count_vain(&lookup->fetch, stage_of_round(lookup));
+		return false;
+	}
+	lookup->fetch = *fetch;
+	return true;
 }
 
 bool
 fm_lookup_try_ahead(FmLookup *lookup, const FmLookupKey *keys, int n)
 {
+	lookup->started = false;
 	return read_ahead(lookup, keys, n, false);
 }
 
@@ -474,6 +575,7 @@ fm_lookup_give_up(FmLookup *lookup)
 	uint32		l;
 	uint32		i;
 
+	lookup->started = false;
 	if (lookup->round == 0 && !lookup->reading)
 		return;
 	fm_stage_reset(lookup->index_stage);

@@ -68,6 +68,23 @@ extern bool fm_lookup_try_ahead(FmLookup *lookup, const FmLookupKey *keys,
 								int n);
 extern void fm_lookup_give_up(FmLookup *lookup);
 
+/*
+ * Starts what fm_lookup_read_ahead, of the same keys, would wait for first,
+ * and neither waits nor raises for what a run has or lacks: it may be called
+ * before it is known that the table still has these runs.
+ */
+extern void fm_lookup_start_ahead(FmLookup *lookup, const FmLookupKey *keys,
+								  int n);
+
+/*
+ * Makes the look-ups go on with this fetch if this version of the table has
+ * the runs that they were made for, in the same places; false: it has not.
+ * The version that they were made for must outlive them still.  What was
+ * started in vain is counted.
+ */
+extern bool fm_lookup_adopt(FmLookup *lookup, const FmFetch *fetch,
+							const FmTable *table);
+
 /* Releases the pins. */
 extern void fm_lookup_free(FmLookup *lookup);
 

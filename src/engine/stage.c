@@ -229,7 +229,7 @@ fm_stage_read(FmFetch *fetch, FmStage **stages, int nstages)
 	pfree(ranges);
 }
 
-void
+bool
 fm_stage_start(FmFetch *fetch, FmStage *stage)
 {
 	MemoryContext old = MemoryContextSwitchTo(stage->context);
@@ -240,6 +240,7 @@ fm_stage_start(FmFetch *fetch, FmStage *stage)
 													   stage->ranges,
 													   stage->nranges);
 	MemoryContextSwitchTo(old);
+	return stage->nranges > 0;
 }
 
 void
@@ -252,6 +253,14 @@ fm_stage_finish(FmFetch *fetch, FmStage *stage)
 	stage->pending = NULL;
 	fm_fetch_finish_read(fetch, pending, stage->ranges, stage->nranges);
 	take_results(&stage, 1, stage->ranges);
+}
+
+void
+fm_stage_count_vain(FmFetch *fetch, const FmStage *stage)
+{
+	if (stage->pending != NULL)
+		fm_fetch_count_vain(fetch, stage->pending, stage->ranges,
+							stage->nranges);
 }
 
 bool

@@ -47,10 +47,13 @@ extern void fm_stage_read(FmFetch *fetch, FmStage **stages, int n);
 
 /*
  * Starts to read what was added to a stage; it is there after fm_stage_finish,
- * before which nothing else is added.
+ * before which nothing else is added.  False: there is nothing to be read.
  */
-extern void fm_stage_start(FmFetch *fetch, FmStage *stage);
+extern bool fm_stage_start(FmFetch *fetch, FmStage *stage);
 extern void fm_stage_finish(FmFetch *fetch, FmStage *stage);
+
+/* Counts what is being read, which nobody will wait for. */
+extern void fm_stage_count_vain(FmFetch *fetch, const FmStage *stage);
 
 /* Would fm_stage_finish not wait?  Does not wait itself. */
 extern bool fm_stage_has_come(FmFetch *fetch, FmStage *stage);

@@ -3,7 +3,9 @@
  * scan.c
  *	  Execution of scans: look-ups by full key, and ranges in key order.
  *
- * A scan opens its table once, and pins one version of HEAD with it.  Each
+ * A scan opens its table once, and pins one version of HEAD with it.  While
+ * HEAD is asked for, look-ups begin in the table as it was seen last: what
+ * they read is used if that is still so.  Each
  * (re)scan evaluates the conditions' values and becomes one of: nothing (a
  * value is NULL or out of the type's range), a list of keys to look up, or a
  * range.  A row's values point into the block that the scan has pinned, or
@@ -16,6 +18,7 @@
 #include "access/table.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -57,11 +60,36 @@ open_scan(ForeignScanState *node, FmScanState *scan)
 }
 
 /*
+ * May HEAD be read when the first row is asked for?  A cursor's statement may
+ * begin long before that, and what workers are to read is shared before there
+ * are any.
+ */
+static bool
+may_wait(const ForeignScanState *node)
+{
+	return ActivePortal != NULL &&
+		(!ActivePortal->visible || ActivePortal->name[0] == '\0') &&
+		!node->ss.ps.state->es_plannedstmt->parallelModeNeeded;
+}
+
+/*
  * A scan by full key that changes or locks what it finds opens its table
  * later, once it holds the lock of its first key: it then reads what the
  * writer that it waited for has published.  So does an asynchronous scan, in
- * order to wait for HEAD beside others.
+ * order to wait for HEAD beside others, and a scan by full key of a store
+ * that is far away, to look its first keys up meanwhile.
  */
+static bool
+opens_later(const ForeignScanState *node, const FmScanState *scan)
+{
+	if (scan->asynchronous)
+		return true;
+	return fm_key_conditions_are_full(scan->conditions) &&
+		(scan->locking != FM_SCAN_READS ||
+		 (!fm_location_is_local(scan->options->store.location) &&
+		  may_wait(node)));
+}
+
 void
 fmBeginForeignScan(ForeignScanState *node, int eflags)
 {
@@ -90,9 +118,7 @@ fmBeginForeignScan(ForeignScanState *node, int eflags)
 											  "fusio_manifest row",
 											  ALLOCSET_SMALL_SIZES);
 	scan->asynchronous = node->ss.ps.async_capable;
-	if (!scan->asynchronous &&
-		(scan->locking == FM_SCAN_READS ||
-		 !fm_key_conditions_are_full(scan->conditions)))
+	if (!opens_later(node, scan))
 		open_scan(node, scan);
 }
 
@@ -122,10 +148,14 @@ static void
 reset_scan(FmScanState *scan)
 {
 	end_range(scan, false);
+	if (scan->guess != NULL)
+		fm_lookup_free(scan->guess);
+	scan->guess = NULL;
 	if (scan->lookup != NULL)
 		fm_lookup_give_up(scan->lookup);
 	scan->piece = NULL;
 	scan->mode = SCAN_NOT_STARTED;
+	scan->evaluated = false;
 	scan->running = false;
 	scan->waits_since_us = 0;
 }
@@ -183,6 +213,71 @@ begin_range(FmScanState *scan, const FmKeyRange *range)
 	MemoryContextSwitchTo(old);
 }
 
+/* The keys that are looked up next, and at once: n of them. */
+static const FmLookupKey *
+next_keys(const FmScanState *scan, int *n)
+{
+	int			left = scan->keys.n - scan->next_key;
+
+	*n = Min(left, FM_LOOKUP_BATCH);
+	return scan->keys.keys + (scan->backward ? left - *n : scan->next_key);
+}
+
+static FmStore *
+store_of_scan(ForeignScanState *node, FmScanState *scan)
+{
+	if (scan->store == NULL)
+		scan->store = fm_open_store(&scan->options->store,
+									fm_scan_check_as_user(node));
+	return scan->store;
+}
+
+/*
+ * Begins to look the keys up in the table as it was seen last.  Runs never
+ * change, so what is read is not wrong; whether it is what the statement has
+ * to read, and whether it may, HEAD tells.
+ */
+static void
+start_guess(ForeignScanState *node, FmScanState *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+	const FmTable *table = fm_guess_table(store_of_scan(node, scan),
+										  scan->options);
+
+	if (table != NULL)
+	{
+		const FmLookupKey *keys;
+		int			n;
+
+		scan->fetch.store = scan->store;
+		scan->fetch.stats = &scan->stats;
+		scan->fetch.use = true;
+		scan->guess = fm_lookup_create(&scan->fetch, table);
+		keys = next_keys(scan, &n);
+		fm_lookup_start_ahead(scan->guess, keys, n);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * HEAD is known.  A guess that was wrong is kept for a while: its connections
+ * are of use once they have been answered.
+ */
+static void
+take_guess(FmScanState *scan)
+{
+	bool		right;
+
+	if (scan->guess == NULL)
+		return;
+	right = fm_lookup_adopt(scan->guess, &scan->fetch, scan->open->table);
+	fm_manifest_judge_guess(scan->store, right);
+	if (!right)
+		return;
+	scan->lookup = scan->guess;
+	scan->guess = NULL;
+}
+
 /* Prepares to look the keys up, once their locks are held. */
 static void
 start_keys(ForeignScanState *node, FmScanState *scan)
@@ -197,7 +292,13 @@ start_keys(ForeignScanState *node, FmScanState *scan)
 								 scan->options->table_name,
 								 keys->keys[i].hash);
 	if (scan->open == NULL)
+	{
+		/* An asynchronous one has begun before it waited for HEAD. */
+		if (!scan->asynchronous)
+			start_guess(node, scan);
 		open_scan(node, scan);
+		take_guess(scan);
+	}
 	reads = fm_open_table_reads(scan->open);
 	for (i = 0; reads != NULL && i < keys->n; i++)
 		fm_read_set_add_key(reads, keys->keys[i].key, keys->keys[i].hash);
@@ -212,7 +313,7 @@ start_keys(ForeignScanState *node, FmScanState *scan)
 
 /* Evaluates the conditions: what the (re)scan is to do. */
 static void
-start_scan(ForeignScanState *node, FmScanState *scan)
+evaluate(ForeignScanState *node, FmScanState *scan)
 {
 	MemoryContext old;
 
@@ -222,6 +323,15 @@ start_scan(ForeignScanState *node, FmScanState *scan)
 	old = MemoryContextSwitchTo(scan->rescan_context);
 	fm_key_conditions_evaluate(scan->conditions, node->ss.ps.ps_ExprContext,
 							   &scan->keys);
+	MemoryContextSwitchTo(old);
+	scan->evaluated = true;
+}
+
+static void
+start_scan(ForeignScanState *node, FmScanState *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->rescan_context);
+
 	if (scan->keys.n == 0)
 		scan->mode = SCAN_EMPTY;
 	else if (scan->keys.is_full)
@@ -313,9 +423,8 @@ next_of_ranges(FmScanState *scan, FmSlice *key, FmSlice *row)
 static bool
 read_ahead(FmScanState *scan)
 {
-	int			n = Min(scan->keys.n - scan->next_key, FM_LOOKUP_BATCH);
-	const FmLookupKey *keys = scan->keys.keys +
-	(scan->backward ? scan->keys.n - scan->next_key - n : scan->next_key);
+	int			n;
+	const FmLookupKey *keys = next_keys(scan, &n);
 
 	if (!scan->asynchronous)
 		fm_lookup_read_ahead(scan->lookup, keys, n);
@@ -367,12 +476,18 @@ next_of_keys(FmScanState *scan, FmSlice *key, FmSlice *row)
 static bool
 try_start(ForeignScanState *node, FmScanState *scan)
 {
+	bool		first = !scan->evaluated;
+
+	if (first)
+		evaluate(node, scan);
 	if (scan->asynchronous && scan->open == NULL)
 	{
-		if (scan->store == NULL)
-			scan->store = fm_open_store(&scan->options->store,
-										fm_scan_check_as_user(node));
-		if (!fm_snapshot_prepare(scan->store, GetActiveSnapshot()))
+		bool		known = fm_snapshot_prepare(store_of_scan(node, scan),
+												GetActiveSnapshot());
+
+		if (first && !known && scan->keys.n > 0 && scan->keys.is_full)
+			start_guess(node, scan);
+		if (!known)
 			return false;
 	}
 	start_scan(node, scan);

@@ -43,13 +43,14 @@ typedef struct FmScanState
 	FmStats		total;			/* of both, for EXPLAIN */
 	FmTupleProjection *projection;
 	FmLookup   *lookup;			/* made at the first look-up */
+	FmLookup   *guess;			/* whose reads were in vain, or NULL */
 	bool		nulls_set;		/* the slot's unread columns are NULL */
 	CommandId	curcid;
 	bool		backward;
 	double		share;			/* of the table that is likely to be read */
 	FmScanLocking locking;
 	bool		asynchronous;	/* it must not wait: see async.c */
-	FmStore    *store;			/* of an asynchronous scan */
+	FmStore    *store;			/* of a scan that is open, or is to be */
 	bool		waits;			/* so there was no row, but may be later */
 	bool		running;		/* between its first request and its end */
 	uint32		nrequests;		/* asynchronous ones */
@@ -57,6 +58,7 @@ typedef struct FmScanState
 
 	FmKeyConditions *conditions;
 	ScanMode	mode;
+	bool		evaluated;		/* "keys" are those of this (re)scan */
 	FmScanKeys	keys;			/* that the conditions mean */
 	int			next_key;		/* of keys, or next range */
 	int			ahead;			/* keys before it have been read ahead */

@@ -147,6 +147,20 @@ fm_open_table(Relation rel, Oid userid, FmOpenMode mode)
 	return open;
 }
 
+/* Where a HEAD is pinned, nobody waits for one. */
+const FmTable *
+fm_guess_table(FmStore *store, const FmTableOptions *options)
+{
+	FmManifest *manifest;
+
+	if (store->ops->is_near ||
+		fm_snapshot_is_pinned(store, GetActiveSnapshot()))
+		return NULL;
+	manifest = fm_manifest_guess(store);
+	return manifest == NULL ? NULL :
+		fm_manifest_loaded_table(manifest, options->table_name);
+}
+
 void
 fm_close_table(FmOpenTable *open)
 {

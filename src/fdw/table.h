@@ -50,6 +50,14 @@ typedef struct FmOpenTable
 extern FmOpenTable *fm_open_table(Relation rel, Oid userid,
 								  FmOpenMode mode);
 
+/*
+ * The table as this session last saw it, for reading beside the request for
+ * HEAD; NULL: nothing is to be read so.  Asks nobody, and lives as long as the
+ * current context.
+ */
+extern const FmTable *fm_guess_table(FmStore *store,
+									 const FmTableOptions *options);
+
 /* Frees everything, the version of HEAD among it. */
 extern void fm_close_table(FmOpenTable *open);
 

@@ -26,6 +26,7 @@
 #include "objstore/pg_status.h"
 
 #define CREATE_TRIES 10
+#define MAX_PAUSE 15			/* statements without a guess */
 
 /* Pages of a HEAD that was seen longer ago may have been collected. */
 #define LAST_SEEN_LIFE_MS (10 * 60 * 1000)
@@ -39,6 +40,8 @@ typedef struct HeadEntry
 	TimestampTz seen_at;		/* when last was asked for */
 	bool		outdated;		/* last is, too much so for planning */
 	bool		used;			/* in this transaction */
+	int			pause;			/* after the next guess that is wrong */
+	int			paused;			/* statements that are not to guess */
 	FmSeenHead *seen;			/* of the store that was read last, or NULL */
 	bool		accepting;		/* a HEAD that has gone back is taken */
 	dlist_node	node;
@@ -423,6 +426,36 @@ fm_manifest_last_seen(FmStore *store)
 	return entry->last;
 }
 
+/*
+ * After guesses that were wrong, so many statements go without one, twice as
+ * many each time: where the table changes all the time, few reads are in vain.
+ */
+FmManifest *
+fm_manifest_guess(FmStore *store)
+{
+	HeadEntry  *entry = find_entry(store);
+
+	if (store->ops->is_near || entry->last == NULL || !entry->last->exists)
+		return NULL;
+	if (entry->paused > 0)
+	{
+		entry->paused--;
+		return NULL;
+	}
+	fm_manifest_retain(entry->last);
+	fm_manifest_release_with(entry->last, CurrentMemoryContext);
+	return entry->last;
+}
+
+void
+fm_manifest_judge_guess(FmStore *store, bool right)
+{
+	HeadEntry  *entry = find_entry(store);
+
+	entry->pause = right ? 0 : Min(2 * entry->pause + 1, MAX_PAUSE);
+	entry->paused = entry->pause;
+}
+
 void
 fm_manifest_outdate_last_seen(FmStore *store)
 {
@@ -510,6 +543,23 @@ fm_manifest_table(FmManifest *manifest, const char *name)
 											  fm_slice(name, strlen(name)));
 
 	return table == NULL ? NULL : resolve_table(manifest, table);
+}
+
+const FmTable *
+fm_manifest_loaded_table(const FmManifest *manifest, const char *name)
+{
+	const FmTable *table = fm_head_table_by_name(manifest->head,
+												 fm_slice(name, strlen(name)));
+	uint32		i;
+
+	if (table == NULL || !table->resolved)
+		return NULL;
+	for (i = 0; i < table->nlevels; i++)
+	{
+		if (!table->levels[i].resolved)
+			return NULL;
+	}
+	return table;
 }
 
 const FmTable *

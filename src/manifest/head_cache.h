@@ -41,6 +41,15 @@ extern FmManifest *fm_manifest_current(FmStore *store);
  */
 extern FmManifest *fm_manifest_last_seen(FmStore *store);
 
+/*
+ * For reading beside the request for HEAD: the HEAD last seen by this
+ * backend, if it is likely that a statement reads the same runs.  NULL: it is
+ * not, or none was seen, or HEAD costs no request.  Asks nobody.  Lifetime as
+ * above.  fm_manifest_judge_guess tells how likely that was.
+ */
+extern FmManifest *fm_manifest_guess(FmStore *store);
+extern void fm_manifest_judge_guess(FmStore *store, bool right);
+
 /* The next plan reads HEAD, however much that costs. */
 extern void fm_manifest_outdate_last_seen(FmStore *store);
 
@@ -53,6 +62,10 @@ extern const FmTable *fm_manifest_table(FmManifest *manifest,
 										const char *name);
 extern const FmTable *fm_manifest_table_by_id(FmManifest *manifest,
 											  uint64 id);
+
+/* The same, but NULL also if a page of it was not loaded yet. */
+extern const FmTable *fm_manifest_loaded_table(const FmManifest *manifest,
+											   const char *name);
 
 /*
  * Makes sure that the store has a HEAD: publishes an empty one into an empty

@@ -214,6 +214,17 @@ s3_finish_read(FmPendingRead *pending)
 }
 
 static int
+s3_count_read(const FmPendingRead *pending)
+{
+	int			nrequests = 0;
+	int			i;
+
+	for (i = 0; i < pending->n; i++)
+		nrequests += count_sent(&pending->requests[i]);
+	return nrequests;
+}
+
+static int
 s3_read(FmStore *base, FmReadRange *ranges, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -337,6 +348,7 @@ static const FmStoreOps s3_ops = {
 	.start_read = s3_start_read,
 	.poll_read = s3_poll_read,
 	.finish_read = s3_finish_read,
+	.count_read = s3_count_read,
 	.create = fm_s3_create_object,
 	.append = fm_s3_append,
 	.finish = fm_s3_finish,

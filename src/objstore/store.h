@@ -147,6 +147,9 @@ typedef struct FmStoreOps
 	bool		(*poll_read) (FmPendingRead *pending);
 	int			(*finish_read) (FmPendingRead *pending);
 
+	/* Requests of a read that nobody will finish, for the counters. */
+	int			(*count_read) (const FmPendingRead *pending);
+
 	/*
 	 * Writes a new object, in order; finish makes it durable at its final
 	 * name.  An object of that name is an error.  A writer that is not
