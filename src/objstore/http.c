@@ -424,6 +424,12 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
 	if (request->body.len > 0 || strcmp(request->method, "PUT") == 0)
 	{
+		/*
+		 * With HTTP/2 libcurl (seen with 7.88) stops in the midst of large
+		 * bodies that go side by side, until the request times out.
+		 */
+		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+						 (long) CURL_HTTP_VERSION_1_1);
 		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
 						 (curl_off_t) request->body.len);

@@ -28,14 +28,14 @@ FM_NORETURN extern void fm_raise_object_fault(FmStore *store,
 											  const FmFault *fault);
 
 /* The same for HEAD. */
+FM_NORETURN extern void fm_raise_head_fault(FmStore *store,
+											const FmFault *fault);
+
 /* Says in the log that bytes are read again: they may be wrong by the way. */
 extern void fm_log_object_fault(FmStore *store, FmObjectKind kind,
 								const FmId *id, uint64_t offset,
 								const FmFault *fault);
 extern void fm_log_head_fault(FmStore *store, const FmFault *fault);
-
-FM_NORETURN extern void fm_raise_head_fault(FmStore *store,
-											const FmFault *fault);
 
 /*
  * Raises for an object that HEAD named and the store has not: 72000 if the

@@ -37,6 +37,7 @@ typedef struct FmS3Store
 	char	   *region;
 
 	FmCredentials *credentials; /* NULL: not asked for yet */
+	int64		refresh_us;		/* monotonic; when others were last asked for */
 
 	/* HEAD as last seen: its ETag is what the next swap expects. */
 	bool		head_known;

@@ -27,7 +27,8 @@
 
 #define MIN_PAUSE_MS 50
 #define MAX_PAUSE_MS 5000
-#define REFRESH_BEFORE_EXPIRY_MS (5 * 60 * 1000)
+#define REFRESH_BEFORE_EXPIRY_US (5 * USECS_PER_MINUTE)
+#define REFRESH_AGAIN_US USECS_PER_MINUTE
 #define EMPTY_SHA256 \
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -104,19 +105,59 @@ fm_s3_xml_text(const char *xml, const char *element)
 	return text.data;
 }
 
+/*
+ * Newer credentials than those that are valid yet; the same if there are none
+ * to be had.  An error lets go of held interrupts, which have to stay held.
+ */
+static FmCredentials *
+refresh_credentials(FmS3Store *store, FmCredentials *old)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32		held = InterruptHoldoffCount;
+	FmCredentials *volatile result = old;
+
+	store->refresh_us = fm_monotonic_us();
+	PG_TRY();
+	{
+		result = fm_credentials_read(&store->base);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (geterrcode() != ERRCODE_CONNECTION_FAILURE &&
+			geterrcode() != ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
+			PG_RE_THROW();
+		InterruptHoldoffCount = held;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(LOG,
+				(errmsg_internal("%s", error->message),
+				 error->detail != NULL ?
+				 errdetail_internal("%s", error->detail) : 0,
+				 errhint("Those that were obtained before are used until they expire.")));
+	}
+	PG_END_TRY();
+	return result;
+}
+
 const FmCredentials *
 fm_s3_credentials(FmS3Store *store)
 {
 	FmCredentials *old = store->credentials;
+	int64		left_us = 0;
 
-	if (old != NULL &&
-		(TIMESTAMP_IS_NOEND(old->expires) ||
-		 TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-										 old->expires) >
-		 REFRESH_BEFORE_EXPIRY_MS))
-		return old;
-	store->credentials = fm_credentials_read(&store->base);
 	if (old != NULL)
+		left_us = TIMESTAMP_IS_NOEND(old->expires) ? PG_INT64_MAX :
+			old->expires - GetCurrentTimestamp();
+	if (left_us > REFRESH_BEFORE_EXPIRY_US ||
+		(left_us > 0 && store->refresh_us != 0 &&
+		 fm_monotonic_us() - store->refresh_us < REFRESH_AGAIN_US))
+		return old;
+	store->credentials = left_us > 0 ? refresh_credentials(store, old) :
+		fm_credentials_read(&store->base);
+	if (old != store->credentials)
 		fm_credentials_free(old);
 	return store->credentials;
 }

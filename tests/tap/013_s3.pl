@@ -22,8 +22,8 @@ spew("$home/.aws/credentials", "# a comment\n[other]\naws_access_key_id=no\n"
 spew("$home/token", "a web token\n");
 
 # A service that hands out credentials: of an instance, and for a web token.
-# The file "mode" says "soon", for keys that must be asked for again each time,
-# or "stall".
+# The file "mode" says "past", for keys that must be asked for again each time,
+# "soon", for some that will expire, and "stall" afterwards, or "stall".
 my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 8)
   or die "listen: $!";
 my $metadata = 'http://127.0.0.1:' . $listener->sockport;
@@ -41,8 +41,8 @@ my $handing_out = spawn(sub {
 	{
 		my $request = '';
 		my $mode = slurp("$home/mode");
-		my $expires = $mode ne 'soon' ? '2099-01-01T00:00:00Z'
-		  : POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime time + 100);
+		my $expires = $mode eq '' ? '2099-01-01T00:00:00Z'
+		  : POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime time + ($mode eq 'past' ? -1 : 100));
 
 		if ($mode eq 'stall')
 		{
@@ -67,6 +67,7 @@ my $handing_out = spawn(sub {
 		print $client "HTTP/1.1 $status\r\nContent-Length: ", length $body,
 		  "\r\nConnection: close\r\n\r\n$body";
 		close $client;
+		spew("$home/mode", 'stall') if $mode eq 'soon' && $body =~ /AccessKeyId/;
 	}
 	return 0;
 });
@@ -284,7 +285,7 @@ for my $source ('instance', 'web_identity')
 }
 for my $how ('commit_timeout', 'cancel')
 {
-	spew("$home/mode", 'soon');
+	spew("$home/mode", 'past');
 	my $late = connect_to($node);
 
 	$late->run("SET fusio_manifest.commit_timeout = '1s'") if $how eq 'commit_timeout';
@@ -304,6 +305,22 @@ for my $how ('commit_timeout', 'cancel')
 	cmp_ok(Time::HiRes::time() - $start, '<', 6, 'in time');
 	spew("$home/mode", '');
 	is($session->value('SELECT count(*) FROM t WHERE k = -7'), 0, 'it is not committed');
+}
+
+# keys that are valid yet serve on while no others are to be had
+{
+	spew("$home/mode", 'soon');
+	my $lasting = connect_to($node);
+
+	is($lasting->value('SELECT count(*) FROM t_instance WHERE k = 5'), 1,
+		'keys that expire soon serve on while no others are to be had');
+	$start = Time::HiRes::time();
+	is($lasting->value('SELECT count(*) FROM t_instance WHERE k = 6'), 1,
+		'and they are not asked for all the time');
+	cmp_ok(Time::HiRes::time() - $start, '<', 5, 'so that nobody waits');
+	spew("$home/mode", '');
+	like(slurp($node->logfile), qr/LOG:  could not obtain credentials.*\n.*No answer from/,
+		'the log has the reason');
 }
 
 # who may use what
