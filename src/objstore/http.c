@@ -134,13 +134,18 @@ max_kept_connections(void)
 	return Min(max_sockets(), MAX_KEPT_CONNECTIONS);
 }
 
-/* A connection that was used before may have been kept. */
+/*
+ * A connection that was used before may have been kept.  Those above the share
+ * (one for each batch) are few, and would take what others wait with.
+ */
 static void
 reserve_descriptors(void)
 {
-	for (; nreserved < nflying; nreserved++)
+	int			used = Min(nflying, max_sockets());
+
+	for (; nreserved < used; nreserved++)
 		ReserveExternalFD();
-	for (; nreserved > Max(nflying, max_kept_connections()); nreserved--)
+	for (; nreserved > Max(used, max_kept_connections()); nreserved--)
 		ReleaseExternalFD();
 }
 
@@ -780,7 +785,7 @@ hedge_late(FmHttpBatch *batch)
 			continue;
 		if (due_us > now_us)
 			batch->next_look_us = Min(batch->next_look_us, due_us);
-		else if (pace->credit >= 1)
+		else if (pace->credit >= 1 && nflying < max_sockets())
 		{
 			pace->credit -= 1;
 			start_twin(transfer);
