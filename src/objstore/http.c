@@ -27,18 +27,17 @@
 
 #include "objstore/clock.h"
 #include "objstore/http.h"
+#include "objstore/http_answer.h"
 #include "objstore/http_sockets.h"
 
 #define MAX_KEPT_CONNECTIONS 128
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
-#define MAX_RETRY_AFTER 86400	/* seconds */
 #define OTHER_DESCRIPTORS 10
 
 /* When a request is sent a second time, and how often. */
 #define FIRST_PATIENCE_US 1000000
 #define MIN_PATIENCE_US 200000
-#define MAX_DATE INT64CONST(4102444800) /* 2100: a clock that far off is none */
 #define CREDIT_PER_REQUEST 0.05
 #define MAX_CREDIT 5.0
 
@@ -49,7 +48,6 @@ typedef struct Transfer
 	CURL	   *easy;			/* NULL: not in flight */
 	struct curl_slist *headers;
 	size_t		sent;			/* bytes of the body */
-	int64		retry_at;		/* seconds since 1970; 0: not said */
 	int64		start_us;		/* monotonic; of the first, for a twin */
 	bool		answered;		/* an answer has begun */
 	struct Transfer *twin;		/* the same request, sent later; NULL: none */
@@ -176,60 +174,6 @@ http_init(void)
 					  (long) max_kept_connections());
 }
 
-/* "name: value" of a header line, if it has that name. */
-static bool
-is_header(const char *line, size_t size, const char *name, char *value,
-		  size_t room)
-{
-	size_t		len = strlen(name);
-
-	if (size <= len || line[len] != ':' ||
-		pg_strncasecmp(line, name, len) != 0)
-		return false;
-	line += len + 1;
-	size -= len + 1;
-	while (size > 0 && (*line == ' ' || *line == '\t'))
-	{
-		line++;
-		size--;
-	}
-	while (size > 0 && (line[size - 1] == '\r' || line[size - 1] == '\n' ||
-						line[size - 1] == ' '))
-		size--;
-	if (size >= room)
-		size = 0;
-	memcpy(value, line, size);
-	value[size] = '\0';
-	return true;
-}
-
-void
-fm_http_make_printable(char *string)
-{
-	for (; *string != '\0'; string++)
-	{
-		if (*string < ' ' || *string > '~')
-			*string = '?';
-	}
-}
-
-/* What was said before an interim answer does not count. */
-static void
-clear_answer(Transfer *transfer)
-{
-	FmHttpRequest *request = transfer->request;
-
-	transfer->retry_at = 0;
-	request->received = 0;
-	request->overflow = false;
-	request->has_range = false;
-	request->etag[0] = '\0';
-	request->region[0] = '\0';
-	request->date = 0;
-	request->retry_after = -1;
-	request->error_size = 0;
-}
-
 /* An answer has begun: learns from how long that took. */
 static void
 note_pace(Transfer *transfer)
@@ -253,51 +197,11 @@ static size_t
 take_header(char *line, size_t size, size_t n, void *arg)
 {
 	Transfer   *transfer = arg;
-	FmHttpRequest *request = transfer->request;
-	char		value[256];
 
 	size *= n;
-	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0)
-	{
-		clear_answer(transfer);
-		if (!transfer->answered)
-			note_pace(transfer);
-	}
-	else if (is_header(line, size, "etag", value, sizeof(request->etag)))
-		strcpy(request->etag, value);
-	else if (is_header(line, size, "x-amz-bucket-region", value,
-					   sizeof(value)))
-		strlcpy(request->region, value, sizeof(request->region));
-	else if (is_header(line, size, "date", value, sizeof(value)))
-	{
-		request->date = Max(curl_getdate(value, NULL), 0);
-		if (request->date > MAX_DATE)
-			request->date = 0;
-	}
-	else if (is_header(line, size, "retry-after", value, sizeof(value)))
-	{
-		char	   *end;
-		long		seconds = strtol(value, &end, 10);
-
-		if (end == value || *end != '\0')
-			transfer->retry_at = Max(curl_getdate(value, NULL), 0);
-		else if (seconds >= 0)
-			request->retry_after = (int) Min(seconds, MAX_RETRY_AFTER);
-	}
-	else if (is_header(line, size, "content-range", value, sizeof(value)))
-	{
-		unsigned long long start;
-		unsigned long long end;
-		unsigned long long total = PG_UINT64_MAX;
-
-		if (sscanf(value, "bytes %llu-%llu/%llu", &start, &end, &total) >= 2)
-		{
-			request->has_range = true;
-			request->range_start = start;
-			request->range_end = end;
-			request->range_total = total;
-		}
-	}
+	if (fm_http_take_header(transfer->request, line, size) &&
+		!transfer->answered)
+		note_pace(transfer);
 	return size;
 }
 
@@ -392,7 +296,7 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	CURL	   *easy = transfer->easy;
 	int			i;
 
-	clear_answer(transfer);
+	fm_http_clear_answer(request);
 	request->status = 0;
 	request->obstacle = FM_HTTP_NO_OBSTACLE;
 	request->hedged = false;
@@ -506,30 +410,6 @@ stop(Transfer *transfer, bool keep_handle)
 	transfer->easy = NULL;
 }
 
-/* "Retry-After" may be a time, by the server's clock. */
-static void
-note_retry_at(Transfer *transfer)
-{
-	FmHttpRequest *request = transfer->request;
-	int64		now = request->date > 0 ? request->date : (int64) time(NULL);
-
-	if (transfer->retry_at > 0)
-		request->retry_after = (int) Min(Max(transfer->retry_at - now, 0),
-										 MAX_RETRY_AFTER);
-}
-
-/*
- * Was the failure to begin TLS the answer of a server that does not speak it?
- * Only the text tells; the texts of OpenSSL and of GnuTLS.
- */
-static bool
-is_without_tls(const char *message)
-{
-	return strstr(message, "wrong version number") != NULL ||
-		strstr(message, "packet length too long") != NULL ||
-		strstr(message, "unexpected TLS packet") != NULL;
-}
-
 /*
  * Learns from a transfer that its connection, or that of its twin, may be
  * dead.  HTTP/1.1 closes it, and HTTP/2 gives up the request only.
@@ -550,59 +430,12 @@ note_trouble(Transfer *transfer, CURLcode code)
 static void
 note_outcome(Transfer *transfer, CURLcode code)
 {
-	FmHttpRequest *request = transfer->request;
 	long		status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	request->status = (int) status;
-	note_retry_at(transfer);
+	transfer->request->status = (int) status;
 	note_trouble(transfer, code);
-	switch (code)
-	{
-		case CURLE_OK:
-			request->outcome = FM_HTTP_ANSWERED;
-			return;
-		case CURLE_WRITE_ERROR:
-			/* our own doing: dest is full */
-			if (request->overflow)
-			{
-				request->outcome = FM_HTTP_ANSWERED;
-				return;
-			}
-			request->outcome = FM_HTTP_BROKEN;
-			break;
-		case CURLE_URL_MALFORMAT:
-			request->obstacle = FM_HTTP_BAD_ADDRESS;
-			request->outcome = FM_HTTP_NOT_SENT;
-			break;
-		case CURLE_UNSUPPORTED_PROTOCOL:
-			/* something has seen it, and answered in no version of HTTP */
-			request->obstacle = FM_HTTP_BAD_SCHEME;
-			request->outcome = FM_HTTP_BROKEN;
-			break;
-		case CURLE_PEER_FAILED_VERIFICATION:
-		case CURLE_SSL_CACERT_BADFILE:
-			request->obstacle = FM_HTTP_BAD_CERTIFICATE;
-			request->outcome = FM_HTTP_NOT_SENT;
-			break;
-		case CURLE_SSL_CONNECT_ERROR:
-			if (is_without_tls(transfer->message))
-				request->obstacle = FM_HTTP_BAD_SCHEME;
-			request->outcome = FM_HTTP_NOT_SENT;
-			break;
-		case CURLE_COULDNT_RESOLVE_PROXY:
-		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_CONNECT:
-			request->outcome = FM_HTTP_NOT_SENT;
-			break;
-		default:
-			request->outcome = FM_HTTP_BROKEN;
-			break;
-	}
-	strlcpy(request->message, transfer->message[0] != '\0' ?
-			transfer->message : curl_easy_strerror(code),
-			sizeof(request->message));
-	fm_http_make_printable(request->message);
+	fm_http_end_answer(transfer->request, code, transfer->message);
 }
 
 /* The answer to its twin is the answer to the request. */

@@ -70,6 +70,7 @@ typedef struct FmHttpRequest
 	char		region[64];		/* x-amz-bucket-region */
 	int64		date;			/* seconds since 1970; 0: none */
 	int			retry_after;	/* seconds from now; -1: not said */
+	int64		retry_at;		/* the same, as a time since 1970; 0: not so */
 	uint32		error_size;		/* bytes of an answer that is not 2xx */
 	char		error_body[FM_HTTP_ERROR_BODY];
 	char		message[256];	/* why there was no answer */

@@ -27,25 +27,8 @@
 typedef struct Listing
 {
 	FmLocalStore *store;
-	FmStored   *found;
-	int			n;
-	int			room;
+	FmStoredList list;
 } Listing;
-
-static FmStored *
-add_found(Listing *listing)
-{
-	if (listing->n == listing->room)
-	{
-		listing->room = Max(listing->room * 2, 64);
-		listing->found = listing->found == NULL ?
-			palloc(sizeof(FmStored) * listing->room) :
-			repalloc_huge(listing->found,
-						  sizeof(FmStored) * (Size) listing->room);
-	}
-	memset(&listing->found[listing->n], 0, sizeof(FmStored));
-	return &listing->found[listing->n++];
-}
 
 static int64
 file_time(const struct stat *st)
@@ -57,7 +40,7 @@ file_time(const struct stat *st)
 static void
 add_file(Listing *listing, const char *name, const struct stat *st)
 {
-	FmStored   *stored = add_found(listing);
+	FmStored   *stored = fm_stored_list_add(&listing->list);
 	bool		is_file = S_ISREG(st->st_mode);
 
 	stored->kind = FM_STORED_FOREIGN;
@@ -119,7 +102,7 @@ list_directory(Listing *listing, const char *folder, int depth)
 		if (strlen(name) >= FM_OBJECT_NAME_SIZE)
 		{
 			/* No object has such a name; it is not followed. */
-			FmStored   *stored = add_found(listing);
+			FmStored   *stored = fm_stored_list_add(&listing->list);
 
 			stored->kind = FM_STORED_FOREIGN;
 			stored->name = pstrdup(name);
@@ -162,7 +145,7 @@ clock_of_files(FmLocalStore *store)
 FmStored *
 fm_local_list(FmStore *base, const char *folder, int *n, int64 *now)
 {
-	Listing		listing = {(FmLocalStore *) base, NULL, 0, 0};
+	Listing		listing = {(FmLocalStore *) base, {CurrentMemoryContext, NULL, 0, 0}};
 
 	*n = 0;
 	*now = 0;
@@ -171,8 +154,8 @@ fm_local_list(FmStore *base, const char *folder, int *n, int64 *now)
 	*now = clock_of_files(listing.store);
 	list_directory(&listing, folder != NULL ? folder : "",
 				   folder != NULL ? 1 : 0);
-	*n = listing.n;
-	return listing.found;
+	*n = listing.list.n;
+	return listing.list.stored;
 }
 
 static void

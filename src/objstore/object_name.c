@@ -1,11 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * object_name.c
- *	  Ids and the names of objects made from them.
+ *	  Ids, the names of objects made from them, and lists of objects.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "utils/memutils.h"
 
 #include "objstore/store.h"
 
@@ -111,6 +113,21 @@ fm_object_identify(const char *name, FmId *id)
 		(len == 7 + 32 || name[7 + 32] == '-'))
 		return FM_STORED_PROBE;
 	return FM_STORED_FOREIGN;
+}
+
+FmStored *
+fm_stored_list_add(FmStoredList *list)
+{
+	if (list->n == list->room)
+	{
+		list->room = Max(list->room * 2, 64);
+		list->stored = list->stored == NULL ?
+			MemoryContextAlloc(list->context, sizeof(FmStored) * list->room) :
+			repalloc_huge(list->stored,
+						  sizeof(FmStored) * (Size) list->room);
+	}
+	memset(&list->stored[list->n], 0, sizeof(FmStored));
+	return &list->stored[list->n++];
 }
 
 const char *

@@ -153,11 +153,6 @@ fm_s3_is_written(const FmS3Request *request)
 /* The credentials to be used now; never NULL. */
 extern const FmCredentials *fm_s3_credentials(FmS3Store *store);
 
-/* Raises for an answer that is not expected; "what" was tried to be done. */
-FM_NORETURN extern void fm_s3_raise(FmS3Store *store,
-									const FmS3Request *request,
-									const char *what);
-
 extern void fm_s3_add_header(FmS3Request *request, const char *name,
 							 const char *value);
 
@@ -165,11 +160,24 @@ extern void fm_s3_add_header(FmS3Request *request, const char *name,
 extern void fm_s3_add_if_match(FmS3Store *store, FmS3Request *request,
 							   const char *etag);
 
+/* s3_error.c */
+
+/* Raises for an answer that is not expected; "what" was tried to be done. */
+FM_NORETURN extern void fm_s3_raise(FmS3Store *store,
+									const FmS3Request *request,
+									const char *what);
+
 /*
  * The text of the first element of that name in XML, its entities decoded;
  * palloc'd, NULL if there is none.
  */
 extern char *fm_s3_xml_text(const char *xml, const char *element);
+
+/* Fills code and message from the answer. */
+extern void fm_s3_note_error(FmS3Request *request);
+
+/* Is this the code of the error that the service answered with? */
+extern bool fm_s3_is_code(const FmS3Request *request, const char *code);
 
 /* s3.c: the store, in context, which it then owns. */
 extern FmStore *fm_s3_create(const char *location, MemoryContext context);

@@ -32,27 +32,8 @@ static const char *const our_folders[] = {
 typedef struct Listing
 {
 	FmS3Store  *store;
-	MemoryContext result;		/* of what is returned */
-	FmStored   *found;
-	int			n;
-	int			room;
+	FmStoredList list;
 } Listing;
-
-static FmStored *
-add_found(Listing *listing)
-{
-	if (listing->n == listing->room)
-	{
-		listing->room = Max(listing->room * 2, 64);
-		listing->found = listing->found == NULL ?
-			MemoryContextAlloc(listing->result,
-							   sizeof(FmStored) * listing->room) :
-			repalloc_huge(listing->found,
-						  sizeof(FmStored) * (Size) listing->room);
-	}
-	memset(&listing->found[listing->n], 0, sizeof(FmStored));
-	return &listing->found[listing->n++];
-}
 
 /* "2026-11-27T02:06:22.000Z", as microseconds since 1970; 0 for others. */
 static int64
@@ -95,19 +76,19 @@ add_entry(Listing *listing, const char *key, const char *upload,
 	if (*name == '\0' || (upload == NULL && strcmp(name, "HEAD") == 0))
 		return;
 	kind = fm_object_identify(name, &id);
-	stored = add_found(listing);
+	stored = fm_stored_list_add(&listing->list);
 	stored->kind = kind;
 	stored->size = size;
 	stored->modified = modified;
 	if (upload != NULL)
 	{
 		stored->kind = kind == FM_STORED_FOREIGN ? kind : FM_STORED_UPLOAD;
-		stored->upload = MemoryContextStrdup(listing->result, upload);
+		stored->upload = MemoryContextStrdup(listing->list.context, upload);
 	}
 	if (stored->kind == FM_STORED_RUN || stored->kind == FM_STORED_PAGE)
 		stored->id = id;
 	else
-		stored->name = MemoryContextStrdup(listing->result, name);
+		stored->name = MemoryContextStrdup(listing->list.context, name);
 }
 
 /*
@@ -320,7 +301,7 @@ fm_s3_list(FmStore *base, const char *folder, int *n, int64 *now)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fusio_manifest listings",
 												  ALLOCSET_DEFAULT_SIZES);
-	Listing		listing = {(FmS3Store *) base, CurrentMemoryContext, NULL, 0, 0};
+	Listing		listing = {(FmS3Store *) base, {CurrentMemoryContext, NULL, 0, 0}};
 	MemoryContext old = MemoryContextSwitchTo(context);
 	uint32		folders = 0;
 	int			i;
@@ -340,10 +321,10 @@ fm_s3_list(FmStore *base, const char *folder, int *n, int64 *now)
 
 	/* By a clock of whole seconds, which is never ahead. */
 	*now = base->ops->now(base);
-	*n = listing.n;
+	*n = listing.list.n;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	return listing.found;
+	return listing.list.stored;
 }
 
 void

@@ -354,6 +354,18 @@ extern void fm_object_name(FmObjectKind kind, const FmId *id,
  */
 extern FmStoredKind fm_object_identify(const char *name, FmId *id);
 
+/* A list that grows, in a context; zeroed but for that. */
+typedef struct FmStoredList
+{
+	MemoryContext context;
+	FmStored   *stored;
+	int			n;
+	int			room;
+} FmStoredList;
+
+/* Adds one, zeroed. */
+extern FmStored *fm_stored_list_add(FmStoredList *list);
+
 /* The name of what list has returned, in "buffer" if need be. */
 extern const char *fm_stored_name(const FmStored *stored,
 								  char buffer[FM_OBJECT_NAME_SIZE]);
