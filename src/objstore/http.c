@@ -72,6 +72,7 @@ static CURL *kept_handles[KEPT_HANDLES];
 static int	nkept_handles = 0;
 static int	nflying = 0;		/* transfers of all batches */
 static int	nreserved = 0;		/* descriptors that PostgreSQL leaves to us */
+static bool met_http2 = false;	/* a server has answered with it */
 
 /* When libcurl wants to be called anyhow. */
 static bool timer_set = false;
@@ -294,6 +295,7 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 {
 	FmHttpRequest *request = transfer->request;
 	CURL	   *easy = transfer->easy;
+	bool		alone = request->fresh_connection;	/* on its connection */
 	int			i;
 
 	fm_http_clear_answer(request);
@@ -335,10 +337,13 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	{
 		/*
 		 * With HTTP/2 libcurl (seen with 7.88) stops in the midst of large
-		 * bodies that go side by side, until the request times out.
+		 * bodies that go side by side, until the request times out.  And it
+		 * may mistake the version of a connection that requests of both
+		 * share.
 		 */
 		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
 						 (long) CURL_HTTP_VERSION_1_1);
+		alone |= met_http2;
 		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
 						 (curl_off_t) request->body.len);
@@ -358,9 +363,9 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 						 Max((long) ((fm_monotonic_us() - options->pace->trouble_us) / 1000000), 1L));
 
 	/* A twin on the connection of the first would be as late as that is. */
-	if (request->fresh_connection || transfer->first != NULL)
+	if (alone || transfer->first != NULL)
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	if (request->fresh_connection)
+	if (alone)
 		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
@@ -421,6 +426,7 @@ note_trouble(Transfer *transfer, CURLcode code)
 	long		version = CURL_HTTP_VERSION_NONE;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	met_http2 |= version >= CURL_HTTP_VERSION_2_0;
 	if (code == CURLE_OPERATION_TIMEDOUT ||
 		(code == CURLE_OK && version >= CURL_HTTP_VERSION_2_0 &&
 		 first != NULL && first->easy != NULL && !first->answered))

@@ -162,7 +162,8 @@ fm_http_end_answer(FmHttpRequest *request, CURLcode code, const char *message)
 			break;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 			/* something has seen it, and answered in no version of HTTP */
-			request->obstacle = FM_HTTP_BAD_SCHEME;
+			if (strncmp(request->url, "http:", 5) == 0)
+				request->obstacle = FM_HTTP_BAD_SCHEME;
 			request->outcome = FM_HTTP_BROKEN;
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
