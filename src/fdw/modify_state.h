@@ -12,6 +12,7 @@
 #include "executor/tuptable.h"
 #include "nodes/parsenodes.h"
 
+#include "compat.h"
 #include "engine/key_checks.h"
 #include "engine/lookup.h"
 #include "fdw/table.h"
@@ -96,8 +97,9 @@ extern void fm_modify_find_batch(FmModifyState *state, FmBatchRow *rows, int n);
 extern void fm_modify_note_read(FmModifyState *state, FmSlice key, uint64 hash);
 
 /* 23505; the key is shown as it is in the slot, or NULL: as it is stored. */
-extern void fm_modify_raise_duplicate(FmModifyState *state, TupleTableSlot *slot,
-									  FmSlice key, uint64 hash) pg_attribute_noreturn();
+FM_NORETURN extern void fm_modify_raise_duplicate(FmModifyState *state,
+												  TupleTableSlot *slot,
+												  FmSlice key, uint64 hash);
 
 /* Makes the checks that were put off; 23505 for a key that is there. */
 extern void fm_modify_run_checks(FmModifyState *state);
