@@ -523,14 +523,23 @@ act_on(curl_socket_t fd, int mask)
 	unblock_signals();
 }
 
-/* Lets libcurl do what it has to do by now. */
+/*
+ * Lets libcurl do what it has to do by now.  It counts in whole milliseconds:
+ * called a part of one early it does nothing, and does not set the timer again
+ * either, since that is the one that it has set before.  So it is asked.
+ */
 static void
 act_on_timer(void)
 {
+	long		left_ms = -1;
+
 	if (timer_left_ms() > 0)
 		return;
 	timer_set = false;
 	act_on(CURL_SOCKET_TIMEOUT, 0);
+	if (!timer_set && curl_multi_timeout(multi, &left_ms) == CURLM_OK &&
+		left_ms >= 0)
+		note_timer(multi, Max(left_ms, 1), NULL);
 }
 
 /* Waits once, for so long, and lets libcurl act on what happened. */
