@@ -34,6 +34,7 @@
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
 #define OTHER_DESCRIPTORS 10
+#define OVERDUE_MS 1000			/* that libcurl may be late */
 
 /* When a request is sent a second time, and how often. */
 #define FIRST_PATIENCE_US 1000000
@@ -523,23 +524,14 @@ act_on(curl_socket_t fd, int mask)
 	unblock_signals();
 }
 
-/*
- * Lets libcurl do what it has to do by now.  It counts in whole milliseconds:
- * called a part of one early it does nothing, and does not set the timer again
- * either, since that is the one that it has set before.  So it is asked.
- */
+/* Lets libcurl do what it has to do by now. */
 static void
 act_on_timer(void)
 {
-	long		left_ms = -1;
-
 	if (timer_left_ms() > 0)
 		return;
 	timer_set = false;
 	act_on(CURL_SOCKET_TIMEOUT, 0);
-	if (!timer_set && curl_multi_timeout(multi, &left_ms) == CURLM_OK &&
-		left_ms >= 0)
-		note_timer(multi, Max(left_ms, 1), NULL);
 }
 
 /* Waits once, for so long, and lets libcurl act on what happened. */
@@ -641,6 +633,40 @@ hedge_late(FmHttpBatch *batch)
 	}
 }
 
+static void
+end_if_overdue(Transfer *transfer, int64 allowed_ms)
+{
+	if (transfer->easy == NULL ||
+		fm_monotonic_us() - transfer->start_us < allowed_ms * 1000)
+		return;
+	note_outcome(transfer, CURLE_OPERATION_TIMEDOUT);
+	stop(transfer, false);
+	settle(transfer);
+	some_ended = true;
+}
+
+/*
+ * Ends requests whose time is over.  That is libcurl's to do; but 7.88 was seen
+ * to have no timer left for a PUT without an answer, whose times for the
+ * connection and for all of it were 3000 and 3002 ms, and so to wait for ever.
+ * A twin began later.
+ */
+static void
+end_overdue(FmHttpBatch *batch)
+{
+	int			i;
+
+	for (i = 0; i < batch->started; i++)
+	{
+		Transfer   *transfer = &batch->transfers[i];
+		int64		allowed_ms = (int64) transfer->request->timeout_ms + OVERDUE_MS;
+
+		end_if_overdue(transfer, allowed_ms);
+		if (transfer->twin != NULL)
+			end_if_overdue(transfer->twin, 2 * allowed_ms);
+	}
+}
+
 /* Drops what is in flight. */
 static void
 drop_batch(void *arg)
@@ -696,6 +722,7 @@ fm_http_wait(FmHttpBatch *batch)
 			wait_and_act(left_ms, batch->options.wait_event);
 		act_on_timer();
 		take_finished();
+		end_overdue(batch);
 	}
 }
 
@@ -708,6 +735,7 @@ fm_http_poll(FmHttpBatch *batch)
 	wait_and_act(0, batch->options.wait_event);
 	act_on_timer();
 	take_finished();
+	end_overdue(batch);
 	start_more(batch);
 	return batch->done == batch->n;
 }
