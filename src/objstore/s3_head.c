@@ -368,12 +368,9 @@ judge_put(FmS3Store *store, FmS3Request *request)
 									store->base.options.servername),
 							 errhint("Restore HEAD from a backup or an older version of the object.")));
 				fm_s3_raise(store, request, "replace HEAD");
-			case 408:
-			case 429:
-			case 499:
-				break;
 			default:
 				if (http->status < 500 &&
+					!fm_s3_is_passing_status(http->status) &&
 					strcmp(request->code, "RequestTimeout") != 0 &&
 					strcmp(request->code, "SlowDown") != 0)
 					fm_s3_raise(store, request, "replace HEAD");
