@@ -358,8 +358,7 @@ judge_put(FmS3Store *store, FmS3Request *request)
 		{
 			case 409:
 			case 412:
-				/* Lost, or our own success under a repetition: see HEAD. */
-				return FM_CAS_UNKNOWN;
+				return FM_CAS_REFUSED;
 			case 404:
 				if (strcmp(request->code, "NoSuchBucket") != 0)
 					ereport(ERROR,
