@@ -358,6 +358,7 @@ start_requests(FmS3Store *store, FmS3Request **requests, int n,
 	}
 	http_options.connect_timeout_ms = options->connect_timeout_ms;
 	http_options.ca_file = options->ca_file;
+	http_options.direct = false;
 	http_options.max_parallel = options->max_requests;
 	http_options.wait_event = fm_wait_event(wait_event);
 	http_options.pace = &store->pace;
