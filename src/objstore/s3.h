@@ -201,6 +201,7 @@ extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  FmSlice bytes, TimestampTz deadline);
 
 /* s3_list.c */
+extern bool fm_s3_is_empty(FmStore *store);
 extern FmStored *fm_s3_list(FmStore *store, const char *folder, int *n,
 							int64 *now);
 extern void fm_s3_remove(FmStore *store, const FmStored *const *objects,
