@@ -644,7 +644,8 @@ resolve(FmStore *store)
 
 	HOLD_INTERRUPTS();
 	head = fm_group_get_sent(&expected, &batch_id);
-	outcome = fm_outcome_find(store, &expected, &batch_id, head, &problem);
+	outcome = fm_outcome_find(store, &expected, &batch_id, head, false,
+							  &problem);
 	pfree(unconstify(uint8 *, head.data));
 	switch (outcome)
 	{
@@ -653,6 +654,7 @@ resolve(FmStore *store)
 							&batch_id, 0);
 			break;
 		case FM_OUTCOME_NOT_APPLIED:
+		case FM_OUTCOME_REFUSED:
 			fm_group_finish(FM_GROUP_SENT_BACK, 0, &batch_id, 0);
 			break;
 		case FM_OUTCOME_UNKNOWN:

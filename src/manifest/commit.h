@@ -81,8 +81,9 @@ struct FmCommitRequest
 
 /*
  * Checks for conflicts and publishes all tables by one compare-and-swap.
- * Raises 40001 for a conflict or after too many lost races, 40003 if the
- * outcome cannot be known; whatever else it raises, nothing was published.
+ * Raises 40001 for a conflict or after too many lost races, 58030 if the
+ * store refuses to replace an unchanged HEAD, 40003 if the outcome cannot be
+ * known; whatever else it raises, nothing was published.
  *
  * If it published, it returns with interrupts held once: the caller's
  * XACT_EVENT_COMMIT callback resumes them (an error that aborts the

@@ -124,19 +124,20 @@ move_log_tail(FmManifest *manifest, FmHead *head)
 }
 
 /* Was it applied, though the answer did not say so?  Raises 40003. */
-static bool
+static FmOutcome
 resolve_swap(FmStore *store, const FmHeadIdentity *expected,
-			 const FmId *commit_id, FmSlice bytes)
+			 const FmId *commit_id, FmSlice bytes, bool refused)
 {
 	const char *problem;
 	FmOutcome	outcome;
 
 	HOLD_INTERRUPTS();
-	outcome = fm_outcome_find(store, expected, commit_id, bytes, &problem);
+	outcome = fm_outcome_find(store, expected, commit_id, bytes, refused,
+							  &problem);
 	if (outcome == FM_OUTCOME_UNKNOWN)
 		fm_outcome_raise_unknown(commit_id, problem);
 	RESUME_INTERRUPTS();
-	return outcome == FM_OUTCOME_APPLIED;
+	return outcome;
 }
 
 void
@@ -250,7 +251,8 @@ fm_swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	FmAlloc		alloc = fm_palloc_alloc(CurrentMemoryContext);
 	FmHeadIdentity expected;
 	FmCommitRecord *records;
-	bool		applied;
+	FmCasResult result;
+	FmOutcome	outcome;
 	FmBuf		buf;
 
 	if (head->nrecords >= FM_LOG_TAIL_MAX)
@@ -274,8 +276,9 @@ fm_swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 	if (request != NULL && request->sending != NULL &&
 		!request->sending(request, &expected, fm_buf_slice(&buf)))
 		return FM_SWAP_GIVEN_UP;
-	switch (store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
-								 deadline))
+	result = store->ops->cas_head(store, &expected, fm_buf_slice(&buf),
+								  deadline);
+	switch (result)
 	{
 		case FM_CAS_APPLIED:
 			fm_manifest_note_published(store, head);
@@ -286,16 +289,20 @@ fm_swap_head(FmManifest *manifest, FmHead *head, const FmCommitRecord *record,
 			fm_outcome_raise_unknown(&record->commit_id,
 									 "HEAD was replaced, but it is not known to be durable.");
 			break;
+		case FM_CAS_REFUSED:
 		case FM_CAS_UNKNOWN:
 			break;
 	}
 	if (request != NULL)
 		request->in_doubt = true;
-	applied = resolve_swap(store, &expected, &record->commit_id,
-						   fm_buf_slice(&buf));
+	outcome = resolve_swap(store, &expected, &record->commit_id,
+						   fm_buf_slice(&buf), result == FM_CAS_REFUSED);
 	if (request != NULL)
 		request->in_doubt = false;
-	if (applied)
-		fm_manifest_note_published(store, head);
-	return applied ? FM_SWAPPED : FM_SWAP_LOST;
+	if (outcome == FM_OUTCOME_REFUSED)
+		fm_outcome_raise_refused(store);
+	if (outcome != FM_OUTCOME_APPLIED)
+		return FM_SWAP_LOST;
+	fm_manifest_note_published(store, head);
+	return FM_SWAPPED;
 }

@@ -210,7 +210,7 @@ raise_no_answer(const FmStore *store, const char *url, const char *why)
 
 static FmHttpRequest *
 ask(const FmStore *store, const char *method, const char *url,
-	const char *const *headers, FmSlice body)
+	const char *const *headers, FmSlice body, bool direct)
 {
 	FmHttpRequest *request = palloc0(sizeof(FmHttpRequest));
 	static FmHttpPace pace;
@@ -225,6 +225,7 @@ ask(const FmStore *store, const char *method, const char *url,
 	request->dest_size = ANSWER_ROOM - 1;
 	memset(&http_options, 0, sizeof(http_options));
 	http_options.ca_file = store->options.ca_file;
+	http_options.direct = direct;
 	http_options.max_parallel = 1;
 	http_options.wait_event = fm_wait_event(FM_WAIT_CREDENTIALS);
 	http_options.pace = &pace;
@@ -247,6 +248,17 @@ ask(const FmStore *store, const char *method, const char *url,
 											 request->status));
 	request->dest[request->received] = '\0';
 	return request;
+}
+
+/*
+ * Asks a service of this machine, the only one that it gives credentials to:
+ * a proxy would hand out its own, or see ours.
+ */
+static char *
+ask_nearby(const FmStore *store, const char *method, const char *url,
+		   const char *const *headers)
+{
+	return (char *) ask(store, method, url, headers, nothing, true)->dest;
 }
 
 static TimestampTz
@@ -308,9 +320,7 @@ read_container(const FmStore *store, FmCredentials *result)
 		token = trim(text);
 	if (token != NULL)
 		headers[0] = psprintf("Authorization: %s", token);
-	take_json(&store->options,
-			  (char *) ask(store, "GET", url, headers, nothing)->dest,
-			  result);
+	take_json(&store->options, ask_nearby(store, "GET", url, headers), result);
 	result->source = "container";
 }
 
@@ -334,17 +344,15 @@ read_instance(const FmStore *store, FmCredentials *result)
 	if (endpoint == NULL)
 		endpoint = INSTANCE_ENDPOINT;
 	headers[0] = psprintf("X-aws-ec2-metadata-token: %s",
-						  (char *) ask(store, "PUT",
-									   psprintf("%s/latest/api/token",
-												endpoint),
-									   token_headers, nothing)->dest);
+						  ask_nearby(store, "PUT",
+									 psprintf("%s/latest/api/token", endpoint),
+									 token_headers));
 	roles = psprintf("%s/latest/meta-data/iam/security-credentials/",
 					 endpoint);
-	role = (char *) ask(store, "GET", roles, headers, nothing)->dest;
+	role = ask_nearby(store, "GET", roles, headers);
 	role[strcspn(role, "\r\n")] = '\0';
 	take_json(&store->options,
-			  (char *) ask(store, "GET", psprintf("%s%s", roles, role),
-						   headers, nothing)->dest,
+			  ask_nearby(store, "GET", psprintf("%s%s", roles, role), headers),
 			  result);
 	result->source = psprintf("instance role \"%s\"", role);
 }
@@ -390,7 +398,7 @@ read_web_identity(const FmStore *store, FmCredentials *result)
 	appendStringInfoString(&body, "&WebIdentityToken=");
 	fm_uri_encode(&body, trim(token), false);
 	xml = (char *) ask(store, "POST", psprintf("%s/", endpoint), headers,
-					   fm_slice(body.data, body.len))->dest;
+					   fm_slice(body.data, body.len), false)->dest;
 	result->access_key_id = need_xml(&store->options, xml, "AccessKeyId");
 	result->secret_access_key = need_xml(&store->options, xml, "SecretAccessKey");
 	result->session_token = need_xml(&store->options, xml, "SessionToken");

@@ -334,6 +334,8 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	if (options->ca_file != NULL)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
+	if (options->direct)
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	if (request->body.len > 0 || strcmp(request->method, "PUT") == 0)
 	{
 		/*

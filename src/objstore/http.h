@@ -97,6 +97,8 @@ typedef struct FmHttpOptions
 {
 	int			connect_timeout_ms;
 	const char *ca_file;		/* NULL: libcurl's own */
+	bool		direct;			/* not through a proxy, even if the
+								 * environment names one */
 	int			max_parallel;	/* requests in flight, of all batches with
 								 * this pace, but that each has one */
 	uint32		wait_event;

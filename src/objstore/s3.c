@@ -17,10 +17,8 @@
 
 #include "objstore/clock.h"
 #include "objstore/s3.h"
-#include "objstore/sigv4.h"
 
 #define MAX_MERGED_SIZE (1024 * 1024)
-#define LIST_ROOM (64 * 1024)
 
 /* Amazon's list price, Standard class, us-east-1, 2026-11: $0.40 a million. */
 #define GET_PRICE 0.0000004
@@ -242,67 +240,6 @@ s3_read(FmStore *base, FmReadRange *ranges, int n)
 	return nrequests;
 }
 
-/* Has the listing nothing but what probes left, which is not a store's? */
-static bool
-lists_nothing(const FmS3Store *store, const char *listing)
-{
-	char	   *probes = psprintf("%s.probe/", store->prefix);
-	bool		nothing = strstr(listing, "<Key>") == NULL;
-
-	while (nothing &&
-		   (listing = strstr(listing, "<CommonPrefixes>")) != NULL)
-	{
-		char	   *found = fm_s3_xml_text(++listing, "Prefix");
-
-		nothing = found != NULL && strcmp(found, probes) == 0;
-	}
-	pfree(probes);
-	return nothing;
-}
-
-/* A page of a listing may be empty though more follow. */
-static bool
-s3_is_empty(FmStore *base)
-{
-	FmS3Store  *store = (FmS3Store *) base;
-	FmS3Request *request = palloc0(sizeof(FmS3Request));
-	char	   *listing = palloc(LIST_ROOM);
-	char	   *token = NULL;
-	StringInfoData query;
-	bool		empty;
-
-	initStringInfo(&query);
-	do
-	{
-		resetStringInfo(&query);
-		if (token != NULL)
-		{
-			appendStringInfoString(&query, "continuation-token=");
-			fm_uri_encode(&query, token, false);
-			appendStringInfoChar(&query, '&');
-		}
-		appendStringInfoString(&query, "delimiter=%2F&list-type=2&max-keys=2&prefix=");
-		fm_uri_encode(&query, store->prefix, false);
-		memset(request, 0, sizeof(FmS3Request));
-		request->method = "GET";
-		request->query = query.data;
-		request->http.dest = (uint8 *) listing;
-		request->http.dest_size = LIST_ROOM - 1;
-		fm_s3_perform(store, request, 1, FM_WAIT_HEAD_READ);
-		listing[request->http.received] = '\0';
-		if (request->http.status != 200 ||
-			strstr(listing, "<ListBucketResult") == NULL)
-			fm_s3_raise(store, request, "list objects");
-		empty = lists_nothing(store, listing);
-		token = strstr(listing, "<IsTruncated>true<") == NULL ? NULL :
-			fm_s3_xml_text(listing, "NextContinuationToken");
-	} while (empty && token != NULL);
-	pfree(listing);
-	pfree(query.data);
-	pfree(request);
-	return empty;
-}
-
 static void
 s3_who(FmStore *base, FmStoreIdentity *identity)
 {
@@ -359,7 +296,7 @@ static const FmStoreOps s3_ops = {
 	.free_tag = fm_s3_free_tag,
 	.cas_head = fm_s3_cas_head,
 	.recall_head = fm_s3_recall_head,
-	.is_empty = s3_is_empty,
+	.is_empty = fm_s3_is_empty,
 	.now = s3_now,
 	.list = fm_s3_list,
 	.remove = fm_s3_remove,

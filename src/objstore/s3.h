@@ -179,6 +179,12 @@ extern void fm_s3_note_error(FmS3Request *request);
 /* Is this the code of the error that the service answered with? */
 extern bool fm_s3_is_code(const FmS3Request *request, const char *code);
 
+/* An answer that may be another one next time, whatever code it comes with. */
+extern bool fm_s3_is_passing_status(int status);
+
+/* An error that may pass, whatever the status is that it came with. */
+extern bool fm_s3_is_passing_code(const FmS3Request *request);
+
 /* s3.c: the store, in context, which it then owns. */
 extern FmStore *fm_s3_create(const char *location, MemoryContext context);
 
@@ -195,6 +201,7 @@ extern FmCasResult fm_s3_cas_head(FmStore *store,
 								  FmSlice bytes, TimestampTz deadline);
 
 /* s3_list.c */
+extern bool fm_s3_is_empty(FmStore *store);
 extern FmStored *fm_s3_list(FmStore *store, const char *folder, int *n,
 							int64 *now);
 extern void fm_s3_remove(FmStore *store, const FmStored *const *objects,

@@ -83,6 +83,33 @@ fm_s3_is_code(const FmS3Request *request, const char *code)
 	return strcmp(request->code, code) == 0;
 }
 
+bool
+fm_s3_is_passing_status(int status)
+{
+	switch (status)
+	{
+		case 408:
+		case 429:
+		case 499:
+		case 500:
+		case 502:
+		case 503:
+		case 504:
+			return true;
+		default:
+			return false;
+	}
+}
+
+bool
+fm_s3_is_passing_code(const FmS3Request *request)
+{
+	return fm_s3_is_code(request, "RequestTimeout") ||
+		fm_s3_is_code(request, "SlowDown") ||
+		fm_s3_is_code(request, "InternalError") ||
+		fm_s3_is_code(request, "ServiceUnavailable");
+}
+
 static bool
 is_token_refused(const FmS3Request *request)
 {
@@ -120,16 +147,9 @@ sqlstate_of(const FmS3Store *store, const FmS3Request *request)
 				ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 		case 404:
 			return ERRCODE_UNDEFINED_OBJECT;
-		case 408:
-		case 429:
-		case 499:
-		case 500:
-		case 502:
-		case 503:
-		case 504:
-			return ERRCODE_CONNECTION_FAILURE;
 		default:
-			return ERRCODE_FDW_ERROR;
+			return fm_s3_is_passing_status(request->http.status) ?
+				ERRCODE_CONNECTION_FAILURE : ERRCODE_FDW_ERROR;
 	}
 }
 

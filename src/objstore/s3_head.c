@@ -358,8 +358,7 @@ judge_put(FmS3Store *store, FmS3Request *request)
 		{
 			case 409:
 			case 412:
-				/* Lost, or our own success under a repetition: see HEAD. */
-				return FM_CAS_UNKNOWN;
+				return FM_CAS_REFUSED;
 			case 404:
 				if (strcmp(request->code, "NoSuchBucket") != 0)
 					ereport(ERROR,
@@ -368,12 +367,9 @@ judge_put(FmS3Store *store, FmS3Request *request)
 									store->base.options.servername),
 							 errhint("Restore HEAD from a backup or an older version of the object.")));
 				fm_s3_raise(store, request, "replace HEAD");
-			case 408:
-			case 429:
-			case 499:
-				break;
 			default:
 				if (http->status < 500 &&
+					!fm_s3_is_passing_status(http->status) &&
 					strcmp(request->code, "RequestTimeout") != 0 &&
 					strcmp(request->code, "SlowDown") != 0)
 					fm_s3_raise(store, request, "replace HEAD");

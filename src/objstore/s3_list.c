@@ -163,6 +163,71 @@ next_marker(const FmS3Store *store, const char *answer, const char *marker,
 	return next;
 }
 
+/*
+ * One answer of a listing of what is below the prefix and "folder".  *token
+ * says where it begins, and then where the next one does; NULL: at the start,
+ * or that there is none.
+ */
+static char *
+list_page(FmS3Store *store, const char *parameters, const char *folder,
+		  char **token)
+{
+	StringInfoData query;
+	char	   *answer;
+
+	CHECK_FOR_INTERRUPTS();
+	initStringInfo(&query);
+	if (*token != NULL)
+	{
+		appendStringInfoString(&query, "continuation-token=");
+		fm_uri_encode(&query, *token, false);
+		appendStringInfoChar(&query, '&');
+	}
+	appendStringInfo(&query, "%s&prefix=", parameters);
+	fm_uri_encode(&query, store->prefix, false);
+	fm_uri_encode(&query, folder, false);
+	answer = ask(store, query.data, "<ListBucketResult", false);
+	*token = next_marker(store, answer, "NextContinuationToken", true);
+	return answer;
+}
+
+/* Has the listing nothing but what probes left, which is not a store's? */
+static bool
+lists_nothing(const FmS3Store *store, const char *listing)
+{
+	char	   *probes = psprintf("%s.probe/", store->prefix);
+	bool		nothing = strstr(listing, "<Key>") == NULL;
+
+	while (nothing &&
+		   (listing = strstr(listing, "<CommonPrefixes>")) != NULL)
+	{
+		char	   *found = fm_s3_xml_text(++listing, "Prefix");
+
+		nothing = found != NULL && strcmp(found, probes) == 0;
+	}
+	pfree(probes);
+	return nothing;
+}
+
+/* A page of a listing may be empty though more follow. */
+bool
+fm_s3_is_empty(FmStore *base)
+{
+	FmS3Store  *store = (FmS3Store *) base;
+	char	   *token = NULL;
+	char	   *listing;
+	bool		empty;
+
+	do
+	{
+		listing = list_page(store, "delimiter=%2F&list-type=2&max-keys=2", "",
+							&token);
+		empty = lists_nothing(store, listing);
+		pfree(listing);
+	} while (empty && token != NULL);
+	return empty;
+}
+
 /* The entries of one answer; folders of ours in *folders. */
 static void
 take_objects(Listing *listing, const char *answer, uint32 *folders)
@@ -217,25 +282,11 @@ list_objects(Listing *listing, const char *folder, bool delimited,
 	do
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
-		StringInfoData query;
-		char	   *answer;
-		char	   *next;
+		char	   *next = token;
+		char	   *answer = list_page(store,
+									   delimited ? "delimiter=%2F&list-type=2" :
+									   "list-type=2", folder, &next);
 
-		CHECK_FOR_INTERRUPTS();
-		initStringInfo(&query);
-		if (token != NULL)
-		{
-			appendStringInfoString(&query, "continuation-token=");
-			fm_uri_encode(&query, token, false);
-			appendStringInfoChar(&query, '&');
-		}
-		if (delimited)
-			appendStringInfoString(&query, "delimiter=%2F&");
-		appendStringInfoString(&query, "list-type=2&prefix=");
-		fm_uri_encode(&query, store->prefix, false);
-		fm_uri_encode(&query, folder, false);
-		answer = ask(store, query.data, "<ListBucketResult", false);
-		next = next_marker(store, answer, "NextContinuationToken", true);
 		take_objects(listing, answer, folders);
 		MemoryContextSwitchTo(old);
 		if (token != NULL)

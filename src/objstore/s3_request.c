@@ -294,16 +294,6 @@ repair(FmS3Store *store, FmS3Request *request, Repairs *done)
 	return false;
 }
 
-/* An error that may pass, whatever the status is that it came with. */
-static bool
-is_passing_code(const FmS3Request *request)
-{
-	return fm_s3_is_code(request, "RequestTimeout") ||
-		fm_s3_is_code(request, "SlowDown") ||
-		fm_s3_is_code(request, "InternalError") ||
-		fm_s3_is_code(request, "ServiceUnavailable");
-}
-
 static Judgement
 judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 {
@@ -313,25 +303,19 @@ judge(FmS3Store *store, FmS3Request *request, Repairs *done)
 	note_date(store, http);
 	if (http->outcome != FM_HTTP_ANSWERED)
 		return http->obstacle != FM_HTTP_NO_OBSTACLE ? FINAL : PASSING;
+	if (fm_s3_is_passing_status(http->status))
+		return PASSING;
 	switch (http->status)
 	{
-		case 408:
-		case 429:
-		case 499:
-		case 500:
-		case 502:
-		case 503:
-		case 504:
-			return PASSING;
 		case 301:
 		case 307:
 		case 400:
 		case 403:
 			if (repair(store, request, done))
 				return REPAIRED;
-			return is_passing_code(request) ? PASSING : FINAL;
+			return fm_s3_is_passing_code(request) ? PASSING : FINAL;
 		case 200:
-			return is_passing_code(request) ? PASSING : FINAL;
+			return fm_s3_is_passing_code(request) ? PASSING : FINAL;
 		case 409:
 			/* another request for the same name, perhaps our own, goes on */
 			return strcmp(request->method, "PUT") == 0 ||
@@ -374,6 +358,7 @@ start_requests(FmS3Store *store, FmS3Request **requests, int n,
 	}
 	http_options.connect_timeout_ms = options->connect_timeout_ms;
 	http_options.ca_file = options->ca_file;
+	http_options.direct = false;
 	http_options.max_parallel = options->max_requests;
 	http_options.wait_event = fm_wait_event(wait_event);
 	http_options.pace = &store->pace;

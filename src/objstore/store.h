@@ -102,6 +102,9 @@ typedef enum FmCasResult
 {
 	FM_CAS_APPLIED,
 	FM_CAS_LOST,				/* HEAD is not what was expected: re-read */
+	FM_CAS_REFUSED,				/* the store says so: reading HEAD tells
+								 * whether it is, or a repetition on the way
+								 * met our own success */
 	FM_CAS_UNKNOWN,				/* may or may not have been applied, now or
 								 * later: reading HEAD may tell */
 	FM_CAS_NOT_DURABLE			/* applied, but a crash may undo it */

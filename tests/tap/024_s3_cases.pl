@@ -147,6 +147,44 @@ for my $case ([ 'compaction', 'runs' ], [ 'compaction', 'HEAD' ],
 	is($other->sqlstate("INSERT INTO $s VALUES (-2, 'x')"), '00000', 'F32: the session works');
 }
 
+# F8, F9: refused again and again, though HEAD is unchanged.
+for my $status ('412:PreconditionFailed', '409:ConditionalRequestConflict')
+{
+	new_store();
+	for my $sql ("INSERT INTO $s VALUES (-1, 'x')", "SELECT fusio_manifest_compact('$s', true)")
+	{
+		$proxy->plan("1+ status:$status $HEAD");
+		my $result = $session->query($sql);
+		is($result->{sqlstate}, '58030', "$status for ever: $sql");
+		like($result->{detail}, qr/unchanged.*Nothing was committed/, 'with what is known');
+		like($result->{hint}, qr/fusio_manifest_check_server/, 'and a hint');
+		is((grep { /$HEAD/ } $proxy->log), 10, 'after a few tries');
+		$proxy->plan;
+	}
+	my @members = map { connect_to($node) } 1, 2;
+	$proxy->plan("1+ status:$status $HEAD");
+	$members[$_]->send("INSERT INTO $s VALUES (-$_ - 2, 'x')") for 0, 1;
+	is($_->result->{sqlstate}, '58030', "$status for ever: for all of a group") for @members;
+	$proxy->plan("1 twice $HEAD");
+	is($session->sqlstate("INSERT INTO $s VALUES (-4, 'x')"), '00000',
+		"$status: refused for its own success");
+	$proxy->plan(map { "$_ status:$status $HEAD" } 1 .. 5);
+	is($session->sqlstate("INSERT INTO $s VALUES (-5, 'x')"), '00000', "$status, five times");
+	is($session->value("SELECT count(*) FROM $d"), 2002, 'what was refused is not there');
+}
+
+# The same, but one request had no answer.
+{
+	new_store();
+	$proxy->plan("1+ status:412:PreconditionFailed $HEAD", "3 status:500 $HEAD");
+	my $result = $session->query("SELECT fusio_manifest_compact('$s', true)");
+	is($result->{sqlstate}, '40003', '412 for ever, but for one 500');
+	like($result->{detail}, qr/may have been applied since, or may be yet/, 'with the reason');
+	cmp_ok((grep { /$HEAD/ } $proxy->log), '>', 10, 'after more than a few tries');
+	$proxy->plan;
+	is($session->value("SELECT count(*) FROM $d"), 2000, 'no row is lost');
+}
+
 # F19, F20, F21, F22: objects that are not what was written, until they are
 # again.
 {

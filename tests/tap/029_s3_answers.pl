@@ -122,6 +122,7 @@ my %listing = (
 	  . '<NextContinuationToken>a+b</NextContinuationToken></ListBucketResult>',
 	second => '<ListBucketResult><IsTruncated>false</IsTruncated>'
 	  . '<Contents><Key>PREFIX/x</Key></Contents></ListBucketResult>',
+	nowhere => '<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>',
 	probes => '<ListBucketResult><CommonPrefixes><Prefix>PREFIX/.probe/</Prefix>'
 	  . '</CommonPrefixes></ListBucketResult>');
 for my $case (
@@ -130,6 +131,7 @@ for my $case (
 	[ 'XX001', 'a folder whose name ends alike', '1+ raw:other ^GET .*delimiter=' ],
 	[ 'XX001', 'a second page', '1+ raw:first ^GET [^ ]*[?]delimiter=',
 		'1+ raw:second ^GET .*continuation-token=a%2Bb&delimiter=' ],
+	[ 'HV000', 'one that goes on nowhere', '1+ raw:nowhere ^GET .*delimiter=' ],
 	[ '00000', 'what probes left', '1+ raw:probes ^GET .*delimiter=' ])
 {
 	my ($state, $name, @plan) = @$case;
