@@ -34,7 +34,6 @@
 #define KEPT_HANDLES 128
 #define MAX_EVENTS 64
 #define OTHER_DESCRIPTORS 10
-#define OVERDUE_MS 1000			/* that libcurl may be late */
 
 /* When a request is sent a second time, and how often. */
 #define FIRST_PATIENCE_US 1000000
@@ -50,6 +49,7 @@ typedef struct Transfer
 	struct curl_slist *headers;
 	size_t		sent;			/* bytes of the body */
 	int64		start_us;		/* monotonic; of the first, for a twin */
+	int64		end_us;			/* monotonic; when it is given up */
 	bool		answered;		/* an answer has begun */
 	struct Transfer *twin;		/* the same request, sent later; NULL: none */
 	struct Transfer *first;		/* whose twin this is; NULL: it is none */
@@ -63,7 +63,7 @@ struct FmHttpBatch
 	int			n;
 	int			started;
 	int			done;
-	int64		next_look_us;	/* for answers that are late */
+	int64		next_look_us;	/* for what is late */
 	MemoryContext context;
 	MemoryContextCallback callback;
 };
@@ -331,7 +331,6 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
 					 (long) options->connect_timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	if (options->ca_file != NULL)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file);
 	if (options->direct)
@@ -373,20 +372,23 @@ set_up(Transfer *transfer, const FmHttpOptions *options)
 }
 
 static void
-start(Transfer *transfer, const FmHttpOptions *options)
+start(Transfer *transfer)
 {
+	FmHttpBatch *batch = transfer->batch;
+	int64		now_us = fm_monotonic_us();
 	CURLMcode	rc;
 
 	transfer->easy = take_handle();
 	nflying++;
-	transfer->batch->options.pace->flying++;
+	batch->options.pace->flying++;
 	reserve_descriptors();
-	set_up(transfer, options);
+	set_up(transfer, &batch->options);
 	transfer->answered = false;
-	if (transfer->first == NULL)
-		transfer->start_us = fm_monotonic_us();
-	else
+	transfer->start_us = now_us;
+	if (transfer->first != NULL)
 		transfer->start_us = transfer->first->start_us;
+	transfer->end_us = now_us + (int64) transfer->request->timeout_ms * 1000;
+	batch->next_look_us = Min(batch->next_look_us, transfer->end_us);
 	block_signals();
 	rc = curl_multi_add_handle(multi, transfer->easy);
 	unblock_signals();
@@ -578,7 +580,7 @@ start_more(FmHttpBatch *batch)
 		FmHttpPace *pace = batch->options.pace;
 
 		batch->started++;
-		start(&batch->transfers[batch->started - 1], &batch->options);
+		start(&batch->transfers[batch->started - 1]);
 		pace->credit = Min(pace->credit + CREDIT_PER_REQUEST, MAX_CREDIT);
 	}
 }
@@ -599,12 +601,58 @@ start_twin(Transfer *transfer)
 	twin->request = request;
 	twin->first = transfer;
 	transfer->twin = twin;
-	start(twin, &transfer->batch->options);
+	start(twin);
 }
 
-/* Looks for answers that should have begun by now. */
+/* Sends a request a second time if its answer should have begun by now. */
 static void
-hedge_late(FmHttpBatch *batch)
+hedge_if_late(Transfer *transfer, int64 now_us, int64 patience_us)
+{
+	FmHttpBatch *batch = transfer->batch;
+	FmHttpPace *pace = batch->options.pace;
+	int64		due_us = transfer->start_us + patience_us;
+
+	if (transfer->easy == NULL || transfer->answered ||
+		transfer->twin != NULL || !transfer->request->repeatable)
+		return;
+	if (due_us > now_us)
+		batch->next_look_us = Min(batch->next_look_us, due_us);
+	else if (pace->credit >= 1 && nflying < max_sockets())
+	{
+		pace->credit -= 1;
+		start_twin(transfer);
+	}
+}
+
+/*
+ * Ends a transfer whose time is over.  libcurl is not asked to: before 8.4 it
+ * drops a time that is less than a millisecond away when it is called for
+ * something else, as for the time for the connection, and then has no timer.
+ */
+static void
+end_if_over(Transfer *transfer, int64 now_us)
+{
+	FmHttpBatch *batch = transfer->batch;
+
+	if (transfer->easy == NULL)
+		return;
+	if (now_us < transfer->end_us)
+	{
+		batch->next_look_us = Min(batch->next_look_us, transfer->end_us);
+		return;
+	}
+	snprintf(transfer->message, sizeof(transfer->message),
+			 "Operation timed out after %d milliseconds",
+			 transfer->request->timeout_ms);
+	note_outcome(transfer, CURLE_OPERATION_TIMEDOUT);
+	stop(transfer, false);
+	settle(transfer);
+	some_ended = true;
+}
+
+/* Looks for what is late: all of an answer, or its beginning. */
+static void
+look_for_late(FmHttpBatch *batch)
 {
 	FmHttpPace *pace = batch->options.pace;
 	int64		now_us = fm_monotonic_us();
@@ -620,52 +668,11 @@ hedge_late(FmHttpBatch *batch)
 	for (i = 0; i < batch->started; i++)
 	{
 		Transfer   *transfer = &batch->transfers[i];
-		int64		due_us = transfer->start_us + patience_us;
 
-		if (transfer->easy == NULL || transfer->answered ||
-			transfer->twin != NULL || !transfer->request->repeatable)
-			continue;
-		if (due_us > now_us)
-			batch->next_look_us = Min(batch->next_look_us, due_us);
-		else if (pace->credit >= 1 && nflying < max_sockets())
-		{
-			pace->credit -= 1;
-			start_twin(transfer);
-		}
-	}
-}
-
-static void
-end_if_overdue(Transfer *transfer, int64 allowed_ms)
-{
-	if (transfer->easy == NULL ||
-		fm_monotonic_us() - transfer->start_us < allowed_ms * 1000)
-		return;
-	note_outcome(transfer, CURLE_OPERATION_TIMEDOUT);
-	stop(transfer, false);
-	settle(transfer);
-	some_ended = true;
-}
-
-/*
- * Ends requests whose time is over.  That is libcurl's to do; but 7.88 was seen
- * to have no timer left for a PUT without an answer, whose times for the
- * connection and for all of it were 3000 and 3002 ms, and so to wait for ever.
- * A twin began later.
- */
-static void
-end_overdue(FmHttpBatch *batch)
-{
-	int			i;
-
-	for (i = 0; i < batch->started; i++)
-	{
-		Transfer   *transfer = &batch->transfers[i];
-		int64		allowed_ms = (int64) transfer->request->timeout_ms + OVERDUE_MS;
-
-		end_if_overdue(transfer, allowed_ms);
+		end_if_over(transfer, now_us);
 		if (transfer->twin != NULL)
-			end_if_overdue(transfer->twin, 2 * allowed_ms);
+			end_if_over(transfer->twin, now_us);
+		hedge_if_late(transfer, now_us, patience_us);
 	}
 }
 
@@ -718,13 +725,12 @@ fm_http_wait(FmHttpBatch *batch)
 		long		left_ms;
 
 		start_more(batch);
-		hedge_late(batch);
 		left_ms = Min(timer_left_ms(), left_until_ms(batch->next_look_us));
 		if (left_ms > 0)
 			wait_and_act(left_ms, batch->options.wait_event);
 		act_on_timer();
 		take_finished();
-		end_overdue(batch);
+		look_for_late(batch);
 	}
 }
 
@@ -733,11 +739,10 @@ fm_http_poll(FmHttpBatch *batch)
 {
 	CHECK_FOR_INTERRUPTS();
 	start_more(batch);
-	hedge_late(batch);
 	wait_and_act(0, batch->options.wait_event);
 	act_on_timer();
 	take_finished();
-	end_overdue(batch);
+	look_for_late(batch);
 	start_more(batch);
 	return batch->done == batch->n;
 }

@@ -44,7 +44,7 @@ typedef struct FmHttpRequest
 	FmSlice		body;
 	bool		fresh_connection;	/* neither reuse nor keep a connection */
 	bool		repeatable;		/* may be sent twice, if the answer is late */
-	int			timeout_ms;		/* of the whole request; 0: none */
+	int			timeout_ms;		/* of the whole request */
 
 	/*
 	 * Where the body of a 2xx answer goes: dest_size bytes, no more are kept.
