@@ -117,10 +117,10 @@ extern void fm_s3_perform(FmS3Store *store, FmS3Request *requests, int n,
  * server surely has not applied the first (another region, expired
  * credentials, no connection); http.outcome tells.  It does so, too, if this
  * raises: the server may have seen the request only if it is FM_HTTP_BROKEN.
- * Interrupts act while there is nothing to be seen.
+ * If "hold", interrupts act only while there is nothing to be seen.
  */
 extern void fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
-							   FmWaitEvent wait_event);
+							   bool hold, FmWaitEvent wait_event);
 
 /*
  * The same in two steps.  The batch, and the requests, live in the current

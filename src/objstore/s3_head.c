@@ -324,7 +324,7 @@ send_put(FmS3Store *store, FmS3Request *request)
 
 	PG_TRY();
 	{
-		fm_s3_perform_once(store, request, FM_WAIT_HEAD_WRITE);
+		fm_s3_perform_once(store, request, true, FM_WAIT_HEAD_WRITE);
 	}
 	PG_CATCH();
 	{

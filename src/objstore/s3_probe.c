@@ -92,7 +92,7 @@ put(Probing *p, const char *name, const char *body, const char *condition,
 	else
 		fm_s3_add_header(request, condition, value);
 	request->http.fresh_connection = true;
-	fm_s3_perform_once(p->store, request, FM_WAIT_OBJECT_WRITE);
+	fm_s3_perform_once(p->store, request, false, FM_WAIT_OBJECT_WRITE);
 	p->disturbed |= is_disturbance(request);
 	return request;
 }

@@ -647,7 +647,7 @@ fm_s3_send(FmS3Store *store, FmS3Request *requests, int n,
 }
 
 void
-fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
+fm_s3_perform_once(FmS3Store *store, FmS3Request *request, bool hold,
 				   FmWaitEvent wait_event)
 {
 	int64		deadline_us = retry_deadline(store);
@@ -661,10 +661,12 @@ fm_s3_perform_once(FmS3Store *store, FmS3Request *request,
 
 		check_commit_deadline(store);
 		(void) fm_s3_credentials(store);
-		HOLD_INTERRUPTS();
+		if (hold)
+			HOLD_INTERRUPTS();
 		request->http.outcome = FM_HTTP_BROKEN;
 		send_requests(store, &request, 1, wait_event);
-		RESUME_INTERRUPTS();
+		if (hold)
+			RESUME_INTERRUPTS();
 		judgement = judge(store, request, &done);
 		if (judgement == REPAIRED)
 			continue;

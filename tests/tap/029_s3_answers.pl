@@ -179,6 +179,24 @@ is($session->value("SELECT count(*) FROM fusio_manifest_check_server('s$number')
 is($session->sqlstate("INSERT INTO $t VALUES (-1, 'x')"), '00000', 'and is written');
 $session->run("DELETE FROM $t WHERE k = -1");
 
+# Probes can be cancelled while a PUT of theirs is not answered, whether they
+# are asked for or come before a store is made.
+for my $statement ('SELECT * FROM fusio_manifest_check_server(\'%s\')', 'INSERT INTO %s VALUES (1, NULL)')
+{
+	my $other = connect_to($node);
+
+	$t = new_server(FmTest::S3::new_prefix());
+	$session->run("ALTER SERVER s$number OPTIONS (ADD request_timeout '1h')");
+	$proxy->plan('1+ stall ^PUT .*/[.]probe/');
+	$other->send(sprintf($statement, $statement =~ /^SELECT/ ? "s$number" : $t));
+	wait_for(sub { $proxy->has_acted });
+	$other->cancel;
+	ok($other->is_ready(60), "probes end: $statement")
+	  or BAIL_OUT('a session hangs');
+	is($other->result->{sqlstate}, '57014', 'by the cancel');
+	$proxy->plan;
+}
+
 # an endpoint without a host: the bucket's name would be taken for one
 is($session->sqlstate("CREATE SERVER bad FOREIGN DATA WRAPPER fusio_manifest OPTIONS "
 	  . "(location 's3://bucket/x', endpoint 'http://:80')"),
