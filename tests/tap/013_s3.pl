@@ -79,7 +79,7 @@ my $node;
 	local $ENV{AWS_SECRET_ACCESS_KEY} = $ENV{S3_SECRET};
 	# nobody listens there: the metadata service is asked without it
 	local $ENV{http_proxy} = 'http://127.0.0.1:1';
-	local $ENV{no_proxy} = '127.0.0.1';
+	local $ENV{no_proxy} = '127.0.0.1,s3.localhost';
 	local $ENV{AWS_EC2_METADATA_SERVICE_ENDPOINT} = $metadata =~ s/127\.0\.0\.1/localhost/r;
 	local $ENV{AWS_ENDPOINT_URL_STS} = $metadata;
 	local $ENV{AWS_WEB_IDENTITY_TOKEN_FILE} = "$home/token";
