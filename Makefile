@@ -63,7 +63,8 @@ SEED ?= 1
 
 fuzz-sql: all
 	@tests/install-deps build test
-	@tests/differential/run --seconds $(SECONDS) --seed $(SEED)
+	@tests/differential/run --seconds $(SECONDS) --seed $(SEED) \
+		$(if $(S3),--s3 --faults)
 
 sqlsmith: all
 	@tests/sqlsmith/run $(SECONDS) $(SEED)

@@ -16,11 +16,10 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
-use PostgreSQL::Test::Utils;
+use File::Temp qw(tempdir);
 use Time::HiRes qw(sleep);
 
 my $prefixes = 0;
-my $number = 0;
 
 sub is_there { return defined $ENV{S3_ENDPOINT}; }
 
@@ -50,7 +49,7 @@ sub get_object { return _curl($_[0]); }
 sub put_object
 {
 	my ($name, $bytes) = @_;
-	my $path = PostgreSQL::Test::Utils::tempdir . '/object';
+	my $path = tempdir(CLEANUP => 1) . '/object';
 
 	open my $file, '>:raw', $path or die "$path: $!";
 	print $file $bytes;
@@ -63,7 +62,7 @@ sub put_object
 sub put_objects
 {
 	my (@names) = @_;
-	my $dir = PostgreSQL::Test::Utils::tempdir;
+	my $dir = tempdir(CLEANUP => 1);
 
 	open my $file, '>', "$dir/empty" or die "$dir: $!";
 	close $file;
@@ -93,12 +92,11 @@ sub run_name
 sub proxy
 {
 	my ($class) = @_;
-	my $dir = PostgreSQL::Test::Utils::tempdir . '/proxy' . ++$number;
+	my $dir = tempdir(CLEANUP => 1);
 	my ($upstream) = $ENV{S3_ENDPOINT} =~ m{^http://(.*)$};
 	my $program = dirname(__FILE__) . '/../../s3/proxy';
 	my $self = bless { dir => $dir, owner => $$ }, $class;
 
-	mkdir $dir;
 	$self->{pid} = open my $out, '-|', $^X, $program, $dir, $upstream
 	  or die "could not start $program: $!";
 	chomp(my $port = <$out> // die "no port from $program");
