@@ -141,13 +141,17 @@ extern void fm_s3_finish_batch(FmS3Batch *batch);
 extern void fm_s3_send(FmS3Store *store, FmS3Request *requests, int n,
 					   FmWaitEvent wait_event);
 
-/* Has a PUT been answered as done? */
+/*
+ * Has a PUT been answered as done?  Whatever has stored an object names its
+ * ETag; an answer without one was made by something else.
+ */
 static inline bool
 fm_s3_is_written(const FmS3Request *request)
 {
-	return request->http.outcome == FM_HTTP_ANSWERED &&
-		(request->http.status == 200 || request->http.status == 201 ||
-		 request->http.status == 204);
+	const FmHttpRequest *http = &request->http;
+
+	return http->outcome == FM_HTTP_ANSWERED && http->etag[0] != '\0' &&
+		(http->status == 200 || http->status == 201 || http->status == 204);
 }
 
 /* The credentials to be used now; never NULL. */

@@ -53,6 +53,14 @@ copy_bytes(const uint8 *bytes, Size size)
 	return fm_slice(copy, size);
 }
 
+static bool
+is_same_head(const FmHeadIdentity *a, const FmHeadIdentity *b)
+{
+	return fm_id_eq(&a->store_id, &b->store_id) &&
+		a->incarnation == b->incarnation && a->version == b->version &&
+		fm_id_eq(&a->commit_id, &b->commit_id);
+}
+
 /* Keeps what the next swap expects. */
 static void
 note_head(FmS3Store *store, const FmHeadTag *tag, int64 asked_us)
@@ -239,6 +247,16 @@ find_out(FmS3Store *store, const char *my_etag, FmHeadCopy *copy,
 		ask(store, copy, bytes);
 }
 
+static void
+raise_removed(const FmS3Store *store)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("HEAD of server \"%s\" was removed while in use",
+					store->base.options.servername),
+			 errhint("Restore HEAD from a backup or an older version of the object.")));
+}
+
 FmHeadReadResult
 fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 				FmSlice *bytes)
@@ -266,11 +284,7 @@ fm_s3_read_head(FmStore *base, FmHeadTag **tag, FmPendingHead *started,
 	if (!exists)
 	{
 		if (*tag != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("HEAD of server \"%s\" was removed while in use",
-							base->options.servername),
-					 errhint("Restore HEAD from a backup or an older version of the object.")));
+			raise_removed(store);
 		return FM_HEAD_MISSING;
 	}
 	if (found.data != NULL)
@@ -312,19 +326,19 @@ log_unknown(FmS3Store *store, const FmS3Request *request)
 }
 
 /*
- * Sends a PUT of HEAD.  What goes wrong once the server may have seen it is
- * an outcome that is not known, and no error, which would say that HEAD stays
- * as it was.
+ * Sends a PUT of HEAD, or what tells about its outcome.  What goes wrong once
+ * the server may have seen it is an outcome that is not known, and no error,
+ * which would say that HEAD stays as it was.
  */
 static void
-send_put(FmS3Store *store, FmS3Request *request)
+send_once(FmS3Store *store, FmS3Request *request, FmWaitEvent wait_event)
 {
 	MemoryContext context = CurrentMemoryContext;
 	uint32		held = InterruptHoldoffCount;
 
 	PG_TRY();
 	{
-		fm_s3_perform_once(store, request, true, FM_WAIT_HEAD_WRITE);
+		fm_s3_perform_once(store, request, true, wait_event);
 	}
 	PG_CATCH();
 	{
@@ -342,9 +356,45 @@ send_put(FmS3Store *store, FmS3Request *request)
 	PG_END_TRY();
 }
 
-/* A PUT of HEAD was answered, or not. */
+/*
+ * Is HEAD another one than a swap expected?  Looks once; false if that does
+ * not tell.
+ */
+static bool
+has_moved(FmS3Store *store, const FmHeadIdentity *expected)
+{
+	FmPendingHead *pending = prepare_get(store, "", palloc(FM_HEAD_MAX_SIZE));
+	FmHttpRequest *http = &pending->request.http;
+	FmHeadIdentity found;
+
+	pending->request.max_timeout_ms = PUT_TIMEOUT_MS;
+	send_once(store, &pending->request, FM_WAIT_HEAD_READ);
+	return http->outcome == FM_HTTP_ANSWERED && http->status == 200 &&
+		!http->overflow &&
+		fm_head_identify(fm_slice(http->dest, http->received), &found,
+						 NULL) == FM_OK &&
+		(expected == NULL || !is_same_head(&found, expected));
+}
+
+/* Does the answer say that the PUT was not done, and never will be? */
+static bool
+is_final(const FmS3Request *request)
+{
+	const FmHttpRequest *http = &request->http;
+
+	return http->outcome == FM_HTTP_ANSWERED && http->status >= 300 &&
+		http->status < 500 &&
+		!fm_s3_is_passing_status(http->status) &&
+		!fm_s3_is_passing_code(request);
+}
+
+/*
+ * A PUT of HEAD was answered, or not.  That it failed is not believed if HEAD
+ * says otherwise: what stands between may have made the answer.
+ */
 static FmCasResult
-judge_put(FmS3Store *store, FmS3Request *request)
+judge_put(FmS3Store *store, FmS3Request *request,
+		  const FmHeadIdentity *expected)
 {
 	FmHttpRequest *http = &request->http;
 
@@ -352,28 +402,14 @@ judge_put(FmS3Store *store, FmS3Request *request)
 		fm_s3_raise(store, request, "replace HEAD");
 	if (fm_s3_is_written(request))
 		return FM_CAS_APPLIED;
-	if (http->outcome == FM_HTTP_ANSWERED)
+	if (http->outcome == FM_HTTP_ANSWERED &&
+		(http->status == 409 || http->status == 412))
+		return FM_CAS_REFUSED;
+	if (is_final(request) && !has_moved(store, expected))
 	{
-		switch (http->status)
-		{
-			case 409:
-			case 412:
-				return FM_CAS_REFUSED;
-			case 404:
-				if (strcmp(request->code, "NoSuchBucket") != 0)
-					ereport(ERROR,
-							(errcode(ERRCODE_DATA_CORRUPTED),
-							 errmsg("HEAD of server \"%s\" was removed while in use",
-									store->base.options.servername),
-							 errhint("Restore HEAD from a backup or an older version of the object.")));
-				fm_s3_raise(store, request, "replace HEAD");
-			default:
-				if (http->status < 500 &&
-					!fm_s3_is_passing_status(http->status) &&
-					strcmp(request->code, "RequestTimeout") != 0 &&
-					strcmp(request->code, "SlowDown") != 0)
-					fm_s3_raise(store, request, "replace HEAD");
-		}
+		if (http->status == 404 && strcmp(request->code, "NoSuchBucket") != 0)
+			raise_removed(store);
+		fm_s3_raise(store, request, "replace HEAD");
 	}
 	log_unknown(store, request);
 	return FM_CAS_UNKNOWN;
@@ -382,13 +418,7 @@ judge_put(FmS3Store *store, FmS3Request *request)
 static bool
 is_known_head(const FmS3Store *store, const FmHeadIdentity *expected)
 {
-	const FmHeadIdentity *known = &store->head_identity;
-
-	return store->head_known &&
-		fm_id_eq(&known->store_id, &expected->store_id) &&
-		known->incarnation == expected->incarnation &&
-		known->version == expected->version &&
-		fm_id_eq(&known->commit_id, &expected->commit_id);
+	return store->head_known && is_same_head(&store->head_identity, expected);
 }
 
 /* A weak ETag matches no condition of a PUT (RFC 9110, 13.1.1). */
@@ -444,14 +474,14 @@ fm_s3_cas_head(FmStore *base, const FmHeadIdentity *expected, FmSlice bytes,
 	memset(&copy, 0, sizeof(copy));
 	copy.asked_us = fm_monotonic_us();
 	copy.epoch = fm_head_epoch(base->options.location);
-	send_put(store, request);
+	send_once(store, request, FM_WAIT_HEAD_WRITE);
 	fm_head_replaced(base->options.location);
 	store->refused_etag[0] = '\0';
 	if (expected != NULL && request->http.outcome == FM_HTTP_ANSWERED &&
 		request->http.status == 412)
 		strlcpy(store->refused_etag, store->head_etag,
 				sizeof(store->refused_etag));
-	result = judge_put(store, request);
+	result = judge_put(store, request, expected);
 	if (result == FM_CAS_APPLIED)
 	{
 		strlcpy(copy.etag, request->http.etag, sizeof(copy.etag));

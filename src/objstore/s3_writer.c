@@ -286,9 +286,10 @@ fm_s3_append(FmObjectWriter *writer, FmSlice bytes)
 
 /*
  * A refusal may be due to our own success: libcurl and we send a request
- * again after a connection broke.  The id is ours alone, so an object of that
- * name and size is what we sent.  An answer that is not what was asked for
- * tells nothing, and is asked for again.
+ * again after a connection broke; a success without an ETag may be nobody's.
+ * The id is ours alone, so an object of that name and size is what we sent.
+ * An answer that is not what was asked for tells nothing, and is asked for
+ * again.
  */
 static bool
 is_there(FmObjectWriter *writer, uint64 size)
@@ -320,7 +321,8 @@ put_object(FmObjectWriter *writer)
 	fm_s3_add_header(request, "if-none-match", "*");
 	fm_s3_perform(writer->store, request, 1, FM_WAIT_OBJECT_WRITE);
 	if (!fm_s3_is_written(request) &&
-		!((request->http.status == 412 || request->http.status == 409) &&
+		!((request->http.status == 412 || request->http.status == 409 ||
+		   request->http.status / 100 == 2) &&
 		  is_there(writer, writer->used)))
 		fm_s3_raise(writer->store, request, "write an object");
 	free_request(request);

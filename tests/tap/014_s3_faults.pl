@@ -82,7 +82,8 @@ for my $action (
 	'status:429', 'status:409:ConditionalRequestConflict', 'after:500',
 	'after:503', 'status:403:AccessDenied', 'status:404:NoSuchKey',
 	'status:412:PreconditionFailed', 'status:400:RequestTimeout',
-	'after:409:ConcurrentModification', 'after:412')
+	'after:409:ConcurrentModification', 'after:412', 'after:403:AccessDenied',
+	'after:404:NoSuchKey', 'after:304', 'status:200')
 {
 	for my $kind ('first', 'later')
 	{
