@@ -88,12 +88,14 @@ fm_s3_check_location(const char *location)
 	pfree(prefix);
 }
 
-/* Splits "https://host:port"; false if it is not of that form. */
+/* Splits "https://host:port", palloc'd; false if it is not of that form. */
 static bool
 split_endpoint(const char *endpoint, char **scheme, char **host)
 {
 	const char *rest;
 	const char *colon;
+	char	   *end;
+	unsigned long port;
 	size_t		len;
 	bool		secure;
 
@@ -117,10 +119,15 @@ split_endpoint(const char *endpoint, char **scheme, char **host)
 		return false;
 	*scheme = pstrdup(secure ? "https" : "http");
 	*host = pnstrdup(rest, len);
+	colon = strrchr(*host, ':');
+	if (colon == NULL || strchr(colon, ']') != NULL)
+		return true;
+	port = strtoul(colon + 1, &end, 10);
+	if (*end != '\0' || port == 0 || port > PG_UINT16_MAX)
+		return false;
 
 	/* The header "Host" has no port that the scheme implies. */
-	colon = strrchr(*host, ':');
-	if (colon != NULL && strcmp(colon, secure ? ":443" : ":80") == 0)
+	if (port == (secure ? 443 : 80))
 		(*host)[colon - *host] = '\0';
 	return true;
 }

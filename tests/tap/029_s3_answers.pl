@@ -197,10 +197,11 @@ for my $statement ('SELECT * FROM fusio_manifest_check_server(\'%s\')', 'INSERT 
 	$proxy->plan;
 }
 
-# an endpoint without a host: the bucket's name would be taken for one
-is($session->sqlstate("CREATE SERVER bad FOREIGN DATA WRAPPER fusio_manifest OPTIONS "
-	  . "(location 's3://bucket/x', endpoint 'http://:80')"),
-	'22023', 'an endpoint without a host');
+# endpoints without a host, which the bucket's name would be taken for, or with
+# no port that can be
+is($session->sqlstate("CREATE SERVER nowhere FOREIGN DATA WRAPPER fusio_manifest OPTIONS "
+	  . "(location 's3://bucket/x', endpoint '$_')"), '22023', "endpoint $_")
+  for 'http://:80', 'http://h:', 'http://h:0', 'http://h:99999', 'http://h:8:x';
 
 is($session->value('SELECT count(*) FROM t1'), 1002, 'all rows are there');
 $node->stop;
