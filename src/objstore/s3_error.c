@@ -133,7 +133,8 @@ static int
 sqlstate_of(const FmS3Store *store, const FmS3Request *request)
 {
 	if (request->http.outcome != FM_HTTP_ANSWERED ||
-		wants_tls(store, request))
+		fm_s3_is_passing_status(request->http.status) ||
+		fm_s3_is_passing_code(request) || wants_tls(store, request))
 		return ERRCODE_CONNECTION_FAILURE;
 	if (is_token_refused(request))
 		return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
@@ -148,8 +149,7 @@ sqlstate_of(const FmS3Store *store, const FmS3Request *request)
 		case 404:
 			return ERRCODE_UNDEFINED_OBJECT;
 		default:
-			return fm_s3_is_passing_status(request->http.status) ?
-				ERRCODE_CONNECTION_FAILURE : ERRCODE_FDW_ERROR;
+			return ERRCODE_FDW_ERROR;
 	}
 }
 

@@ -105,13 +105,16 @@ for my $later ('6', '7200', '+7200')
 }
 
 # retry_timeout bounds it all, in a session and in an Append.
-for my $budget (1, 3)
+for my $case ([ 1, '503' ], [ 3, '400:SlowDown' ])
 {
-	$session->run("ALTER SERVER s OPTIONS (SET retry_timeout '${budget}s')");
-	my ($result, $seconds, $requests) = with_plan($READ, '^GET \S+/runs/', '1+ status:503');
+	my ($budget, $answer) = @$case;
+	my $status = $answer =~ s/:.*//r;
 
-	is($result->{sqlstate}, '08006', "retry_timeout of $budget s");
-	like($result->{message}, qr/answered 503/, 'the message has the status');
+	$session->run("ALTER SERVER s OPTIONS (SET retry_timeout '${budget}s')");
+	my ($result, $seconds, $requests) = with_plan($READ, '^GET \S+/runs/', "1+ status:$answer");
+
+	is($result->{sqlstate}, '08006', "$answer, retry_timeout of $budget s");
+	like($result->{message}, qr/answered $status/, 'the message has the status');
 	cmp_ok($seconds, '<', $budget + 2, 'it is not passed');
 	cmp_ok($requests, '>', 3, 'a few tries');
 	cmp_ok($requests, '<', 60, 'with pauses between them');
