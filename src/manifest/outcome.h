@@ -24,9 +24,8 @@ typedef enum FmOutcome
  * applied?  Swaps again while HEAD is unchanged, but only a few times if each
  * request, and the first one too ("refused"), was answered with a refusal.
  * It is unknown, for the reason in *problem, if it cannot be told within 30
- * seconds.  Any backend
- * with the credentials for the store can ask.  To be called with interrupts
- * held.
+ * seconds.  Any backend with the credentials for the store can ask.  To be
+ * called with interrupts held.
  */
 extern FmOutcome fm_outcome_find(FmStore *store,
 								 const FmHeadIdentity *expected,
